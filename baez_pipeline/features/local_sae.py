@@ -1,0 +1,119 @@
+"""An SAE whose features and examples lie in a local folder: the embedded one, or a user's own of the same layout.
+
+Layout (as `embedded/build.py` writes it, row schemas as in Neuronpedia's exports): `features.parquet`,
+`activations-*.parquet`, `window_activity.parquet`, `provenance.json`. The activation rows are held in memory
+(a few hundred MB for 2,048 features of 30 examples); sources of hundreds of thousands of features are read elsewhere.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from baez_pipeline.embedded import DATA
+from baez_pipeline.errors import SourceError
+from baez_pipeline.features.source import check_index, feature_key
+from baez_pipeline.store import hash_of
+from baez_pipeline.tables import ActivationRow, FeatureRecords
+
+_ACTIVATION_COLUMNS = list(ActivationRow.columns())
+_EMPTY_ROW = FeatureRecords.create_empty()
+
+
+class LocalSae:
+    """Features of the SAE in a folder."""
+
+    def __init__(
+        self, folder: Path, features: pl.DataFrame, activations: pl.DataFrame, provenance: dict[str, Any]
+    ) -> None:
+        self._folder = folder
+        self._features = features
+        self._rows = activations.partition_by("index", as_dict=True, include_key=False)
+        self._provenance = provenance
+        self._source_id = str(features["layer"][0])
+
+    @classmethod
+    @functools.cache
+    def open(cls, folder: Path | None = None) -> Self:
+        """The source in a folder, read once per process; the embedded SAE when None.
+
+        Raises:
+            SourceError: a file is missing or damaged.
+        """
+        folder = folder or DATA
+        parts = sorted(folder.glob("activations-*.parquet"))
+        if not parts:
+            raise SourceError(
+                f"No activations-*.parquet in {folder}: expected a folder as `baez embedded build` writes it."
+            )
+        features = _read(folder / "features.parquet").sort(pl.col("index").cast(pl.Int64))
+        if features["index"].cast(pl.Int64).to_list() != list(range(features.height)):
+            raise SourceError(
+                f"{folder / 'features.parquet'} must have one row for each index from 0 on, without gaps."
+            )
+        activations = pl.concat([_read(part) for part in parts]).select(["index", *_ACTIVATION_COLUMNS])
+        try:
+            provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{folder / 'provenance.json'} is missing or not JSON: {error}") from error
+        return cls(folder, features, activations, provenance)
+
+    @property
+    def identity(self) -> str:
+        """Source id and the hash of the activation files, so that a rebuilt folder is another source."""
+        hashes = {name: said["sha256"] for name, said in sorted(self._provenance["files"].items())}
+        named = "".join(
+            f"{name}:{value}" for name, value in hashes.items() if name.startswith(("activations", "features"))
+        )
+        return f"{self._source_id} {hash_of(named)[:12]}"
+
+    @property
+    def source_id(self) -> str:
+        """Neuronpedia's source id."""
+        return self._source_id
+
+    @property
+    def width(self) -> int:
+        """Number of features, dead ones included."""
+        return self._features.height
+
+    def record(self, index: int) -> pl.DataFrame | None:
+        """One row of FeatureRecords; the activations of a dead feature are an empty list."""
+        check_index(index, width=self.width, source_id=self._source_id)
+        rows = self._rows.get((str(index),))
+        examples = (
+            rows.sort(["maxValue", "dataIndex"], descending=[True, False]).to_struct().implode()
+            if rows is not None
+            else pl.Series([[]], dtype=_EMPTY_ROW.schema["activations"])
+        )
+        row = self._features.slice(index, 1).with_columns(
+            feature=pl.lit(feature_key(self._source_id, index)),
+            activations=pl.Series(examples),
+        )
+        return FeatureRecords.validate(row.select(_EMPTY_ROW.columns), cast=True)
+
+    def is_silent(self, index: int, data_index: str) -> bool | None:
+        """Whether the feature is silent in the whole context; None for a context whose activity is not kept."""
+        check_index(index, width=self.width, source_id=self._source_id)
+        active = self._activity.get(data_index)
+        if active is None:
+            return None
+        byte, bit = divmod(index, 8)
+        return not active[byte] >> bit & 1
+
+    @functools.cached_property
+    def _activity(self) -> dict[str, bytes]:
+        # A bitmap per window, little bit order: feature i is bit i % 8 of byte i // 8.
+        frame = _read(self._folder / "window_activity.parquet")
+        return dict(zip(frame["dataIndex"], frame["active"], strict=True))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise SourceError(f"{path} is missing: expected a folder as `baez embedded build` writes it.")
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path} is damaged ({error}): restore it, or build the folder anew.") from error

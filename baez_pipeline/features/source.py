@@ -1,0 +1,73 @@
+"""What a source of features can be asked, whatever lies behind it."""
+
+from typing import Protocol
+
+import polars as pl
+
+from baez_pipeline.errors import SourceError
+from baez_pipeline.experiment import LocalSaeSource
+
+
+class FeatureSource(Protocol):
+    """Features of one SAE on one model."""
+
+    @property
+    def identity(self) -> str:
+        """Source and revision, for fingerprints: it changes when any row may have changed."""
+        ...
+
+    @property
+    def source_id(self) -> str:
+        """Neuronpedia's source id: the layer, a dash, the family of SAEs."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Number of features, dead ones included; indices run from 0 to width - 1."""
+        ...
+
+    def record(self, index: int) -> pl.DataFrame | None:
+        """One row of FeatureRecords, or None if the source does not have this feature.
+
+        Raises:
+            SourceError: the index is outside 0..width - 1, or the source's files are damaged.
+        """
+        ...
+
+    def is_silent(self, index: int, data_index: str) -> bool | None:
+        """Whether the feature is silent in the whole context `data_index`; None if the source cannot tell."""
+        ...
+
+
+def feature_key(source_id: str, index: int) -> str:
+    """The partition key of a feature: safe in paths and in the Dagster UI (no comma, slash or bracket)."""
+    return f"{source_id}_{index:06d}"
+
+
+def index_of_key(key: str) -> int:
+    """The index in a partition key.
+
+    Raises:
+        SourceError: it is not one of ours.
+    """
+    digits = key.rpartition("_")[2]
+    if not digits.isdecimal():
+        raise SourceError(f"{key!r} is not a feature: expected <source id>_<index>, such as 20-topk-res-2k_000123.")
+    return int(digits)
+
+
+def check_index(index: int, *, width: int, source_id: str) -> None:
+    """Raise a SourceError unless the source has such an index."""
+    if not 0 <= index < width:
+        raise SourceError(f"Feature {index} is out of range: source {source_id} has features 0 to {width - 1}.")
+
+
+def open_source(settings: LocalSaeSource) -> FeatureSource:
+    """The source that an experiment file describes.
+
+    Raises:
+        SourceError: its files are missing or damaged.
+    """
+    from baez_pipeline.features.local_sae import LocalSae
+
+    return LocalSae.open(settings.path)

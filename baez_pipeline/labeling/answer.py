@@ -1,0 +1,45 @@
+"""Reading a label out of an answer."""
+
+from dataclasses import dataclass
+
+from baez_pipeline.tables import Outcome
+
+MARKER = "[EXPLANATION]:"
+"""What stands before the label. delphi's explainer asks for the same one, so that all methods are read alike."""
+
+_AROUND = " \t\"'`*_“”‘’"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A label, or why there is none."""
+
+    label: str | None
+    outcome: Outcome
+    detail: str | None = None
+
+
+def read_label(text: str, *, maximum_words: int | None = None) -> Answer:
+    """The line after the last marker, without quotes and full stop.
+
+    The last one, because a model that thinks aloud may name the marker before it uses it; delphi takes the first and
+    everything after it, so that the thinking becomes part of the label (scoring audit, row 27).
+
+    Args:
+        text: the whole answer.
+        maximum_words: a longer label is cut, and the answer says so; None = no limit.
+    """
+    if not text.strip():
+        return Answer(label=None, outcome=Outcome.EMPTY, detail="the answer is empty")
+    _, marker, after = text.rpartition(MARKER)
+    if not marker:
+        return Answer(label=None, outcome=Outcome.UNPARSABLE, detail=f"no {MARKER} in the answer")
+    line = next((line for line in after.splitlines() if line.strip(_AROUND)), "")
+    label = " ".join(line.strip(_AROUND).rstrip(".").strip(_AROUND).split())
+    if not any(character.isalnum() for character in label):
+        return Answer(label=None, outcome=Outcome.UNPARSABLE, detail=f"nothing after the last {MARKER}")
+    words = label.split()
+    if maximum_words is not None and len(words) > maximum_words:
+        cut = " ".join(words[:maximum_words]).rstrip(",;:")
+        return Answer(label=cut, outcome=Outcome.OK, detail=f"cut to {maximum_words} of {len(words)} words")
+    return Answer(label=label, outcome=Outcome.OK)

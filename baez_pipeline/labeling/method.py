@@ -1,0 +1,94 @@
+"""What a label method is, and how features are labelled with one."""
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from baez_pipeline.labeling.answer import Answer
+from baez_pipeline.llm.chat import ChatModel
+from baez_pipeline.llm.in_flight import as_finished
+from baez_pipeline.tables import Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a method made of one feature's evidence."""
+
+    answer: Answer
+    n_shown: int
+    last_paragraph_fallback: int | None = None
+    text: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How the label writer is asked."""
+
+    maximum_words: int
+    temperature: float
+    max_tokens: int
+    prefill: bool
+    """Begin the answer with the marker: a small model needs it, and not every remote one allows it."""
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMethod:
+    """A method: its evidence, its prompt, and how a label is written."""
+
+    name: str
+    reads: Literal["nla_explanations", "example_splits"]
+    prompt: str
+    """The fixed part of the prompt; part of the fingerprint, so that a changed prompt makes its labels stale."""
+    write: Callable[[pl.DataFrame, ChatModel, Writing], Awaitable[Written]]
+    """Evidence of one feature (a frame of `reads`), the writer, how to ask -> what came of it."""
+
+
+def label_features(
+    method: LabelMethod,
+    evidence: Mapping[str, pl.DataFrame],
+    writer: ChatModel,
+    writing: Writing,
+    *,
+    concurrency: int,
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Label features, as many at once as `concurrency` allows; each is given back as soon as it is finished.
+
+    Args:
+        method: the method.
+        evidence: per feature a frame of the table that the method reads.
+        writer: the label writer.
+        writing: how it is asked.
+        concurrency: features in flight.
+
+    Yields:
+        feature and its Labels row.
+    """
+
+    async def label(feature: str) -> tuple[str, pl.DataFrame]:
+        written = await method.write(evidence[feature], writer, writing)
+        return feature, _row(feature, method, writer, written)
+
+    yield from as_finished([functools.partial(label, feature) for feature in evidence], limit=concurrency)
+
+
+def _row(feature: str, method: LabelMethod, writer: ChatModel, written: Written) -> pl.DataFrame:
+    row = {
+        "feature": feature,
+        "method": method.name,
+        "label": written.answer.label,
+        "n_shown": written.n_shown,
+        "last_paragraph_fallback": written.last_paragraph_fallback,
+        "model": writer.identity,
+        "answer": written.text,
+        "tokens_in": written.tokens_in,
+        "tokens_out": written.tokens_out,
+        "outcome": written.answer.outcome.value,
+        "detail": written.answer.detail,
+    }
+    return Labels.validate(pl.DataFrame([row], schema=Labels.create_empty().schema, orient="row"))

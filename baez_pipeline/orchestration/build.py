@@ -1,0 +1,30 @@
+"""Putting definitions together; tests and the command line build variants of them."""
+
+import warnings
+
+import dagster as dg
+
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.experiment import Surroundings, load_experiment
+from baez_pipeline.orchestration.assets import build_assets
+from baez_pipeline.orchestration.jobs import build_jobs
+from baez_pipeline.steps import build_chain
+
+# backfill_policy= is marked beta in dagster 1.13; the warning would be printed once per asset.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build_definitions(surroundings: Surroundings) -> dg.Definitions:
+    """Assets and jobs of the experiment that the surroundings name.
+
+    Raises:
+        BaezError: the experiment or its source cannot be read.
+    """
+    equipment = Equipment(load_experiment(surroundings.experiment), surroundings.data)
+    chain = build_chain(equipment.experiment)
+    return dg.Definitions(
+        assets=build_assets(chain, equipment),
+        jobs=build_jobs(chain, equipment.experiment),
+        # One process per run: a model is loaded once for all steps of all its features (design, decision 1).
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,124 @@
+"""Running the chain from the command line: in this process, on the same instance that the UI shows."""
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.errors import BaezError, ExperimentError
+from baez_pipeline.orchestration.assets import build_assets
+from baez_pipeline.orchestration.jobs import PHASES, build_jobs, job_name
+from baez_pipeline.steps import build_chain
+
+HOME = ".dagster"
+
+
+class RunFailed(BaezError):
+    """A run of the chain did not end well; the message is the first failed step's."""
+
+
+def dagster_home() -> Path:
+    """The instance's folder: DAGSTER_HOME, or `.dagster` in the working folder, made with our `dagster.yaml`.
+
+    The file is copied anew on each start, so that a change of it in the checkout is not silently ignored.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    home = Path(given) if given else Path.cwd() / HOME
+    home.mkdir(parents=True, exist_ok=True)
+    ours = Path.cwd() / "dagster.yaml"
+    if not given and ours.is_file():
+        shutil.copyfile(ours, home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+@contextlib.contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance that the UI shows, in `dagster_home`; its tables are created here on first use."""
+    dagster_home()
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_chain(
+    equipment: Equipment,
+    *,
+    features: Sequence[str] = (),
+    redo_failed: bool = False,
+    instance: dg.DagsterInstance,
+) -> None:
+    """Run the three phases; what is fresh is left alone.
+
+    Args:
+        equipment: the experiment's.
+        features: only these in the second phase; all kept ones if none are given.
+        redo_failed: make tables with failed rows again.
+        instance: where the runs are recorded.
+
+    Raises:
+        RunFailed: a step failed; what was finished before it is stored.
+        ExperimentError: a feature that the roster does not keep.
+    """
+    chain = build_chain(equipment.experiment)
+    definitions = dg.Definitions(
+        assets=build_assets(chain, equipment),
+        jobs=build_jobs(chain, equipment.experiment),
+        executor=dg.in_process_executor,
+    )
+    tags = {"baez/redo_failed": "true"} if redo_failed else {}
+    for phase in PHASES:
+        job = definitions.resolve_job_def(job_name(equipment.experiment, phase))
+        if phase != "features":
+            _execute(job, instance, tags)
+            continue
+        for start, end in _ranges(chain.kept_features(equipment), features):
+            _execute(
+                job,
+                instance,
+                tags | {ASSET_PARTITION_RANGE_START_TAG: start, ASSET_PARTITION_RANGE_END_TAG: end},
+            )
+
+
+def _ranges(kept: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
+    """Runs of neighbouring features: a run takes a range, which is two end keys."""
+    unknown = sorted(set(chosen) - set(kept))
+    if unknown:
+        raise ExperimentError(
+            f"Feature {unknown[0]} is not one of the experiment's: its roster keeps {kept[0]} to {kept[-1]} "
+            f"({len(kept)} features; baez status lists them)."
+        )
+    wanted = set(chosen or kept)
+    ranges: list[tuple[str, str]] = []
+    extending = False
+    for feature in kept:
+        if feature in wanted:
+            ranges = [*ranges[:-1], (ranges[-1][0], feature)] if extending else [*ranges, (feature, feature)]
+        extending = feature in wanted
+    return ranges
+
+
+def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
+    result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    if not result.success:
+        raise RunFailed(_reason(result))
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            error = data.error
+            cause = error.cause if error and error.cause else error
+            message = cause.message.strip() if cause else "no reason given"
+            return f"Step {event.step_key} failed unexpectedly, which is a defect of ours: {message}"
+    return f"Run {result.run_id} failed before any step did; see the Dagster UI."

@@ -1,0 +1,125 @@
+"""The most-distant-label report: features whose labels by two methods are farthest apart, with their
+evidence.
+
+Goes in: gathering one view per feature from the tables. Stays out: how it looks (templates/).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from baez_pipeline.experiment import Experiment
+from baez_pipeline.reports.examples import ExampleView, example_view
+from baez_pipeline.reports.pages import render
+from baez_pipeline.reports.wording import HEADLINES, counted, method_colours
+from baez_pipeline.statistics.metrics import methods_in
+from baez_pipeline.tables import Outcome
+
+MOST_DISTANT_REPORT = "most_distant_report.html"
+"""The name of this page; the experiment report links to it."""
+
+
+@dataclass(frozen=True)
+class LabelView:
+    """One method's label of a feature with its scores."""
+
+    method: str
+    colour: str
+    label: str
+    scores: tuple[tuple[str, str], ...]
+    """Measure in words, value as text; one per headline measure."""
+    unanswered: str
+    """What share of its judgements has no answer, in words; empty if all were answered."""
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """One feature on the page."""
+
+    rank: int
+    feature: str
+    distance: float
+    labels: tuple[LabelView, LabelView]
+    train: tuple[ExampleView, ...]
+    test: tuple[ExampleView, ...]
+    explanations: tuple[dict[str, Any], ...]
+    """Rows of NlaExplanations of the train examples, by rank."""
+
+
+def render_most_distant(
+    experiment: Experiment,
+    distances: pl.DataFrame,
+    labels: pl.DataFrame,
+    scores: pl.DataFrame,
+    splits: pl.DataFrame,
+    explanations: pl.DataFrame,
+) -> str:
+    """The page as HTML, self-contained; the same tables give the same text.
+
+    Args:
+        experiment: says whose labels are set apart and how many features are shown.
+        distances: LabelDistances of those two methods.
+        labels: Labels of at least those two methods, for what has no distance and why.
+        scores: FeatureScores; a feature, method or benchmark without a row is shown as missing.
+        splits: ExampleSplits of at least the shown features.
+        explanations: NlaExplanations of at least the shown features.
+    """
+    method_a, method_b = experiment.report.most_distant
+    pair = labels.filter(pl.col("method").is_in([method_a, method_b]))
+    failed = pair.filter(pl.col("outcome") != Outcome.OK.value)
+    shown = distances.sort("rank").head(experiment.report.most_distant_features)
+    colours = method_colours(methods_in(scores))
+    features = [_feature_view(row, scores, splits, explanations, colours) for row in shown.iter_rows(named=True)]
+    return render(
+        "most_distant_report.html.j2",
+        experiment=experiment,
+        methods=(method_a, method_b),
+        features=features,
+        n_ranked=distances.height,
+        n_without=failed["feature"].n_unique(),
+        embedder=distances["embedder"].first(),
+    )
+
+
+def _feature_view(
+    row: dict[str, Any],
+    scores: pl.DataFrame,
+    splits: pl.DataFrame,
+    explanations: pl.DataFrame,
+    colours: dict[str, str],
+) -> FeatureView:
+    of_feature = pl.col("feature") == row["feature"]
+    active = splits.filter(of_feature, pl.col("role") != "negative").sort("rank")
+    active_rows = active.to_dicts()
+    largest = max((example["peak_activation"] for example in active_rows), default=0.0)
+    examples = [example_view(example, largest=largest) for example in active_rows]
+    scored = scores.filter(of_feature)
+    return FeatureView(
+        rank=row["rank"],
+        feature=row["feature"],
+        distance=row["distance"],
+        labels=(
+            _label_view(row["method_a"], row["label_a"], scored, colours),
+            _label_view(row["method_b"], row["label_b"], scored, colours),
+        ),
+        train=tuple(example for example in examples if example.role == "train"),
+        test=tuple(example for example in examples if example.role == "test"),
+        explanations=tuple(explanations.filter(of_feature).sort("rank").iter_rows(named=True)),
+    )
+
+
+def _label_view(method: str, label: str, scored: pl.DataFrame, colours: dict[str, str]) -> LabelView:
+    of_method = {row["benchmark"]: row for row in scored.filter(pl.col("method") == method).iter_rows(named=True)}
+    failed = sum(row["n_failed"] for row in of_method.values())
+    judged = failed + sum(row["n_answered"] for row in of_method.values())
+    return LabelView(
+        method=method,
+        colour=colours.get(method, "currentColor"),
+        label=label,
+        scores=tuple(
+            (measure.title, measure.number(of_method.get(measure.benchmark, {}).get(measure.metric)))
+            for measure in HEADLINES
+        ),
+        unanswered=f"{failed} of {counted(judged, 'judgement')} unanswered" if failed else "",
+    )

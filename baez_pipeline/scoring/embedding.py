@@ -1,0 +1,46 @@
+"""Embedding: is the label closer to the feature's examples than to others? (delphi's EmbeddingScorer)"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from baez_pipeline.embedding import SentenceEmbedder
+from baez_pipeline.llm.delphi_import import EmbeddingScorer
+from baez_pipeline.scoring.examples import ShownExample, as_written, delphi_record
+from baez_pipeline.scoring.judgement import Judgement
+
+
+class _EmbeddingScorer(EmbeddingScorer):  # type: ignore[misc]
+    """delphi's scorer without the instruction that it writes before every label.
+
+    The instruction is a retrieval query of other embedders' making. With MiniLM, which never saw one, it lifts the
+    cosine of unrelated labels from .10 to .74 and takes the AUROC of right labels from .94 to .81 (field guide, audit
+    row 46).
+    """
+
+    def _query(self, explanation: str, samples: list[Any]) -> list[Any]:
+        for sample in samples:
+            sample.data.similarity = self.model.cosine(explanation, as_written(sample.text))
+        return [sample.data for sample in samples]
+
+
+class Embedding:
+    """Cosine of the label and each shown text. It gives no answer, only a similarity."""
+
+    marks = False
+
+    def __init__(self) -> None:
+        self._embedder = SentenceEmbedder()
+
+    @property
+    def identity(self) -> str:
+        """The embedder with its revision."""
+        return self._embedder.identity
+
+    def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
+        """Every example's similarity. The order has no part in it, so `seed` has none."""
+        scorer = _EmbeddingScorer(self._embedder)
+        outputs = asyncio.run(scorer(delphi_record(label, examples))).score
+        # Equal texts have equal similarities: a text says which example it was.
+        similarity = {output.text: output.similarity for output in outputs}
+        return [Judgement(example=shown, shown=shown.text, similarity=similarity[shown.text]) for shown in examples]

@@ -1,0 +1,44 @@
+"""The likelihood judge's thresholds, fitted beforehand by `embedded/judge_calibration.py` and shipped as JSON."""
+
+import functools
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from baez_pipeline.embedded import DATA
+from baez_pipeline.errors import SourceError
+
+CALIBRATION = DATA / "judge_calibration.json"
+
+
+class Threshold(BaseModel):
+    """Where a gain becomes the answer "active", and how fast the probability rises there (nats per token)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    threshold: float
+    scale: float = Field(gt=0)
+
+    def log_odds(self, gain: float) -> float:
+        """Log-odds of "active": 0 at the threshold, 1 a scale above it."""
+        return (gain - self.threshold) / self.scale
+
+
+@functools.lru_cache(maxsize=1)
+def thresholds(path: Path = CALIBRATION) -> dict[str, Threshold]:
+    """The thresholds by question.
+
+    Raises:
+        SourceError: the file is missing or damaged.
+    """
+    try:
+        return _Calibration.model_validate_json(path.read_bytes()).questions
+    except (OSError, ValidationError) as error:
+        raise SourceError(
+            f"The likelihood judge's thresholds cannot be read from {path}: {error}. "
+            "Restore the file, or fit them again with: baez embedded calibrate-judge"
+        ) from error
+
+
+class _Calibration(BaseModel):
+    questions: dict[str, Threshold]

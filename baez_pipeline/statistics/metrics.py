@@ -1,0 +1,70 @@
+"""Which metrics a benchmark has, what chance scores on them, and how their values are read from the scores.
+
+Goes in: what the summary, the comparison and the reports must agree on. Stays out: words shown to people.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import polars as pl
+
+from baez_pipeline import experiment
+from baez_pipeline.errors import TableError
+
+Metric = Literal["accuracy", "auroc", "gap"]
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "detection": ("accuracy", "auroc"),
+    "fuzz": ("accuracy", "auroc"),
+    "embedding": ("auroc", "gap"),
+}
+"""The columns of FeatureScores that say something, per benchmark."""
+
+CHANCE: dict[Metric, float] = {"accuracy": 0.5, "auroc": 0.5, "gap": 0.0}
+"""What a label that tells nothing scores on average. For accuracy: of a judge that guesses, whatever its
+leaning, where there are as many test examples as negatives."""
+
+
+def methods_in(frame: pl.DataFrame) -> list[str]:
+    """The methods of a table: in the order of `experiment.METHODS`, any others after them by name."""
+    return _in_order(frame["method"].unique().to_list(), experiment.METHODS)
+
+
+def benchmarks_in(frame: pl.DataFrame) -> list[str]:
+    """The benchmarks of a table in the order of `experiment.BENCHMARKS`."""
+    return _in_order(frame["benchmark"].unique().to_list(), experiment.BENCHMARKS)
+
+
+def require_one_row_each(scores: pl.DataFrame) -> None:
+    """Check that FeatureScores has one row per feature, method and benchmark.
+
+    Raises:
+        TableError: a row stands there twice, which would count its feature twice in every mean.
+    """
+    key = ["feature", "method", "benchmark"]
+    repeated = scores.filter(scores.select(key).is_duplicated())
+    if repeated.height:
+        first = " / ".join(repeated.row(0, named=True)[name] for name in key)
+        raise TableError(
+            f"FeatureScores holds more than one row for {first}; expected one per feature, method and "
+            "benchmark. Read each feature's scores once."
+        )
+
+
+def metric_values(scores: pl.DataFrame, *, method: str, benchmark: str, metric: Metric) -> pl.DataFrame:
+    """The values of one metric where there are any: columns `feature`, `value`, sorted by feature.
+
+    Sorted, because the order of the values decides which of them a seeded resample draws.
+    """
+    return (
+        scores.filter(pl.col("method") == method, pl.col("benchmark") == benchmark)
+        .select("feature", value=pl.col(metric).fill_nan(None))
+        .drop_nulls("value")
+        .sort("feature")
+    )
+
+
+def _in_order(found: Iterable[str], known: Iterable[str]) -> list[str]:
+    present = set(found)
+    first = [name for name in known if name in present]
+    return first + sorted(present.difference(first))

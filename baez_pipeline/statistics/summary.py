@@ -1,0 +1,68 @@
+"""Every metric of every method on every benchmark, over all features.
+
+Goes in: the table ScoreSummary. Stays out: differences between methods.
+"""
+
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from baez_pipeline.experiment import Statistics
+from baez_pipeline.statistics.bootstrap import mean_interval, named_seed
+from baez_pipeline.statistics.metrics import (
+    METRICS,
+    Metric,
+    benchmarks_in,
+    methods_in,
+    metric_values,
+    require_one_row_each,
+)
+from baez_pipeline.tables import ScoreSummary
+
+
+def score_summary(scores: pl.DataFrame, settings: Statistics, seed: int) -> dy.DataFrame[ScoreSummary]:
+    """One row per method, benchmark and metric of the benchmark, from FeatureScores of any features.
+
+    A method that was judged on a benchmark has its rows even where no feature got a value: the mean is null
+    then, and the failure rate says why. Features without a value count in the failure rate alone.
+
+    Raises:
+        TableError: a feature has two rows for one method and benchmark.
+    """
+    require_one_row_each(scores)
+    rows = []
+    for method in methods_in(scores):
+        judged = scores.filter(pl.col("method") == method)
+        for benchmark in benchmarks_in(judged):
+            rows += [_row(judged, method, benchmark, metric, settings, seed) for metric in METRICS[benchmark]]
+    return ScoreSummary.validate(pl.DataFrame(rows, schema=ScoreSummary.create_empty().schema), cast=True)
+
+
+def _row(
+    scores: pl.DataFrame, method: str, benchmark: str, metric: Metric, settings: Statistics, seed: int
+) -> dict[str, Any]:
+    values = metric_values(scores, method=method, benchmark=benchmark, metric=metric)["value"]
+    low, high = mean_interval(
+        values.to_numpy(),
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=named_seed(seed, "score_summary", method, benchmark, metric),
+    )
+    counts = scores.filter(pl.col("benchmark") == benchmark).select(pl.col("n_answered", "n_failed").sum())
+    n_answered, n_failed = counts.row(0)
+    return {
+        "method": method,
+        "benchmark": benchmark,
+        "metric": metric,
+        "n_features": len(values),
+        "mean": values.mean(),
+        "median": values.median(),
+        "standard_deviation": values.std(),
+        "interval_low": low,
+        "interval_high": high,
+        "share_negative": (values < 0).mean() if metric == "gap" else None,
+        "n_answered": n_answered,
+        "n_failed": n_failed,
+        "failure_rate": n_failed / (n_answered + n_failed) if n_answered + n_failed else None,
+    }

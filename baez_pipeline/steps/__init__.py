@@ -1,0 +1,36 @@
+"""The chain, step by step: what each reads, what it depends on, and which room's function it calls.
+
+Goes in: one module per step or family of steps, thin. Stays out: how anything is computed (the rooms) and who runs it
+(orchestration/ and the command line, which both call `run_step`).
+"""
+
+from baez_pipeline.experiment import Experiment
+from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
+from baez_pipeline.steps.explanations import NLA_EXPLANATIONS
+from baez_pipeline.steps.labels import labels_step
+from baez_pipeline.steps.pages import experiment_report, most_distant_report
+from baez_pipeline.steps.results import label_distances, method_comparison, score_summary
+from baez_pipeline.steps.scores import scores_step
+from baez_pipeline.steps.step import Chain, Progress, State, Step, StepReport, Work, run_step
+
+
+def build_chain(experiment: Experiment) -> Chain:
+    """The steps of an experiment in the order of their inputs."""
+    return Chain(
+        [
+            FEATURE_SAMPLE,
+            FEATURE_RECORDS,
+            EXAMPLE_SPLITS,
+            NLA_EXPLANATIONS,
+            *(labels_step(method) for method in experiment.labeling.methods),
+            *(scores_step(benchmark) for benchmark in experiment.scoring.benchmarks),
+            score_summary(experiment),
+            method_comparison(experiment),
+            label_distances(experiment),
+            most_distant_report(experiment),
+            experiment_report(experiment),
+        ]
+    )
+
+
+__all__ = ["Chain", "Progress", "State", "Step", "StepReport", "Work", "build_chain", "run_step"]

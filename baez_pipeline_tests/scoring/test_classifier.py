@@ -1,0 +1,117 @@
+"""delphi's classifiers with scripted answers: what counts as an answer, and whose it is."""
+
+import random
+
+import pytest
+
+from baez_pipeline.llm.chat import TokenChoice
+from baez_pipeline.llm.delphi_client import DelphiClient, FailedAnswerError
+from baez_pipeline.llm.delphi_import import Client, DetectionScorer, Logprobs, Response, Top_Logprob
+from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
+from baez_pipeline.scoring.examples import shown_examples
+from baez_pipeline.scoring.likelihood_judge import read_question
+from baez_pipeline.tables import Outcome
+from baez_pipeline_tests.scoring.planted_rows import music_splits
+
+
+class _Scorer(AnswersAsValues, DetectionScorer):
+    pass
+
+
+class Scripted(Client):
+    """Answers each question by a function of its examples."""
+
+    def __init__(self, answer):
+        super().__init__("scripted")
+        self.answer = answer
+        self.questions: list[list[str]] = []
+
+    async def generate(self, prompt, **_):
+        _, examples = read_question(prompt[-1]["content"])
+        self.questions.append(examples)
+        answer = self.answer(examples)
+        return answer if isinstance(answer, Response) else Response(text=answer)
+
+
+def music_or_not(examples: list[str]) -> list[int]:
+    words = ("song", "melody", "guitar", "symphony", "single")
+    return [int(any(word in example for word in words)) for example in examples]
+
+
+def judge(client, examples_per_prompt: int = 10, seed: int = 1):
+    examples = shown_examples(music_splits(), marks=False)
+    return judge_by_asking(_Scorer, client, "music", examples, examples_per_prompt=examples_per_prompt, seed=seed)
+
+
+@pytest.mark.parametrize("examples_per_prompt", [1, 3, 7, 10, 20])
+def test_every_example_gets_its_own_answer_whatever_the_batches(examples_per_prompt):
+    client = Scripted(lambda examples: str(music_or_not(examples)))
+    judgements = judge(client, examples_per_prompt)
+    assert [judgement.answer for judgement in judgements] == [judgement.example.truth for judgement in judgements]
+    assert len(judgements) == 10
+    assert [judgement.shown for judgement in judgements] == sum(client.questions, [])
+    assert {judgement.outcome for judgement in judgements} == {Outcome.OK}
+
+
+def test_the_last_list_of_the_right_length_is_the_answer():
+    def answer(examples):
+        right = music_or_not(examples)
+        return f"The suffix [-ing] and [0,1] ... {[1 - value for value in right]}. No: {right}. Of [10] examples [2, 2]."
+
+    assert all(judgement.answer == judgement.example.truth for judgement in judge(Scripted(answer)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "[2,2,2,2,2,2,2,2,2,2]", "[1,0,1]", "[1,0,1,0,1,0,1,0,1,0", "yes", "[a,b]", "[[1,0],[1]]", '["1"]', "[" * 500],
+)
+def test_an_answer_without_such_a_list_is_an_outcome_and_no_answer(answer):
+    judgements = judge(Scripted(lambda examples: answer))
+    assert len(judgements) == 10
+    for judgement in judgements:
+        assert judgement.outcome is Outcome.UNPARSABLE
+        assert "No list of 10 times 0 or 1" in judgement.detail
+        assert (judgement.answer, judgement.probability) == (None, None)
+
+
+def test_a_failed_call_fails_its_own_examples_and_no_others():
+    def answer(examples):
+        if any("river" in example for example in examples):
+            raise FailedAnswerError(Outcome.TIMED_OUT, "No answer within 60 s.")
+        return str(music_or_not(examples))
+
+    judgements = judge(Scripted(answer), examples_per_prompt=2)
+    failed = [judgement for judgement in judgements if judgement.outcome is not Outcome.OK]
+    assert len(failed) == 2
+    assert {(each.outcome, each.detail, each.answer) for each in failed} == {
+        (Outcome.TIMED_OUT, "No answer within 60 s.", None)
+    }
+
+
+def test_the_order_follows_from_the_seed_and_leaves_the_global_generator_alone():
+    def order(seed):
+        return [judgement.example.example for judgement in judge(Scripted(lambda e: str(music_or_not(e))), seed=seed)]
+
+    state = random.getstate()
+    assert order(1) == order(1) != order(2)
+    assert random.getstate() == state
+
+
+def digits(text: str) -> list[Logprobs]:
+    return [
+        Logprobs(token=each, top_logprobs=[Top_Logprob(token="1", logprob=-0.1), Top_Logprob(token="0", logprob=-2.5)])
+        for each in text
+    ]
+
+
+def test_probabilities_come_from_delphis_reading_of_the_tokens():
+    client = Scripted(lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("[" + "1" * len(examples) + "]")))
+    assert [judgement.probability for judgement in judge(client, 4)] == pytest.approx([0.9168] * 10, abs=1e-4)
+
+
+def test_digits_outside_the_list_leave_the_answers_without_probabilities():
+    client = Scripted(lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("10" + "1" * len(examples))))
+    judgements = judge(client)
+    assert {(judgement.answer, judgement.probability, judgement.outcome) for judgement in judgements} == {
+        (True, None, Outcome.OK)
+    }

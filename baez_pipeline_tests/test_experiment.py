@@ -1,0 +1,60 @@
+import pytest
+from pydantic import ValidationError
+
+from baez_pipeline.errors import ExperimentError
+from baez_pipeline.experiment import Surroundings, load_experiment, shipped_experiments
+
+
+def sentence(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ExperimentError) as caught:
+        load_experiment(str(path))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", shipped_experiments())
+def test_shipped_experiments_load_under_their_own_name(name):
+    assert load_experiment(name).name == name
+
+
+def test_an_unknown_experiment_names_the_known_ones():
+    with pytest.raises(ExperimentError, match=r"Unknown experiment 'smolm2': the package ships .*smollm2"):
+        load_experiment("smolm2")
+
+
+def test_a_misspelt_key_names_the_known_ones(tmp_path):
+    assert "unknown key 'sample.featurs'; known here: features, minimum_examples" in sentence(
+        tmp_path, 'name = "x"\n[sample]\nfeaturs = 3\n'
+    )
+
+
+def test_a_value_out_of_range_says_what_was_found(tmp_path):
+    assert "sample.features" in (said := sentence(tmp_path, 'name = "x"\n[sample]\nfeatures = 0\n'))
+    assert "found 0" in said
+
+
+def test_an_engine_that_does_not_exist_names_those_that_do(tmp_path):
+    assert "'neighbours', 'transformers'" in sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "sglang"\n')
+
+
+def test_not_toml_is_a_sentence(tmp_path):
+    assert "is not valid TOML" in sentence(tmp_path, "name = ")
+
+
+def test_settings_that_contradict_each_other_are_refused(tmp_path):
+    assert "split needs 16 train + 10 test" in sentence(tmp_path, 'name = "x"\n[split]\ntrain = 16\n')
+    assert "report.most_distant names eleuther_acts_top5" in sentence(
+        tmp_path, 'name = "x"\n[labeling]\nmethods = ["baez", "baez_last"]\n'
+    )
+
+
+def test_an_experiment_is_frozen():
+    with pytest.raises(ValidationError):
+        load_experiment("smollm2").seed = 1
+
+
+def test_surroundings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("BAEZ_DATA", "s3://bucket/tables")
+    monkeypatch.delenv("BAEZ_EXPERIMENT", raising=False)
+    assert Surroundings.from_environment() == Surroundings(experiment="smollm2", data="s3://bucket/tables")
