@@ -1,14 +1,13 @@
 """Label SAE features by several methods, score the labels, and say whether the scores can be trusted."""
 
-import logging
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from baez_pipeline.errors import BaezError
@@ -39,7 +38,6 @@ def run(
     from baez_pipeline.orchestration.runs import open_instance, run_chain
 
     equipment = Equipment(load_experiment(surroundings.experiment), surroundings.data)
-    _log_progress()
     with open_instance() as instance:
         chosen = [key.strip() for key in features.split(",") if key.strip()]
         run_chain(equipment, features=chosen, redo_failed=failed, instance=instance)
@@ -105,9 +103,24 @@ def ui(
 
 
 @embedded.command("build")
-def embedded_build() -> None:
-    """Rebuild the embedded data: corpus, SAE, features with examples, neighbour bank."""
-    raise BaezError("see baez_pipeline.embedded.build")
+def embedded_build(
+    output: Annotated[Path | None, typer.Option(help="Folder of the files; the package's own if not given.")] = None,
+    device: Annotated[str, typer.Option(help="torch device that trains the SAE: cpu, or cuda.")] = "cpu",
+    articles: Annotated[int | None, typer.Option(help="Use only so many articles, for a trial run.")] = None,
+) -> None:
+    """Rebuild corpus, SAE, features and neighbour bank (a minute on a GPU, about two hours on two cores)."""
+    from baez_pipeline.embedded import DATA
+    from baez_pipeline.embedded.build import build_embedded_data
+
+    build_embedded_data(output or DATA, device, articles=articles)
+
+
+@embedded.command("calibrate-judge")
+def embedded_calibrate_judge() -> None:
+    """Fit the likelihood judge's thresholds on held-out planted data, which no experiment scores."""
+    from baez_pipeline.embedded.judge_calibration import calibrate_judge
+
+    calibrate_judge()
 
 
 def _surroundings(experiment: str | None) -> Surroundings:
@@ -131,13 +144,6 @@ def _print_results(surroundings: Surroundings) -> None:
             console.print(f"{name}: {equipment.store.page_location(page)}", soft_wrap=True)
 
 
-def _log_progress() -> None:
-    handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S", markup=False)
-    logger = logging.getLogger("baez_pipeline")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-
-
 def main() -> None:
     """Entry of the `baez` command: an error that a user can act on is a sentence, not a traceback."""
     try:
@@ -145,3 +151,7 @@ def main() -> None:
     except BaezError as error:
         Console(stderr=True, highlight=False).print(f"baez: {error}", markup=False, soft_wrap=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

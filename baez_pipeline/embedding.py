@@ -40,7 +40,10 @@ def model_folder() -> Path:
 def _load() -> Any:
     """The sentence-transformers model, loaded once per process from the installed files and nowhere else."""
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    # A bar for two seconds of loading, drawn across the pipeline's own progress.
+    logging.disable_progress_bar()
     return SentenceTransformer(str(model_folder()), device="cpu", local_files_only=True)
 
 
@@ -83,4 +86,4 @@ class SentenceEmbedder:
     @property
     def dimension(self) -> int:
         """Length of an embedding (384)."""
-        return int(_load().get_sentence_embedding_dimension())
+        return int(_load().get_embedding_dimension())

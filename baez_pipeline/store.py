@@ -75,7 +75,7 @@ class Store:
             fingerprint=fingerprint,
             content_hash=content_hash(frame),
             n_rows=frame.height,
-            n_failed=frame.filter(pl.col("outcome") != Outcome.OK).height if "outcome" in frame.columns else 0,
+            n_failed=n_failed(frame),
         )
         buffer = io.BytesIO()
         frame.write_parquet(buffer, compression="zstd", metadata={METADATA_KEY: json.dumps(entry.__dict__)})
@@ -178,6 +178,13 @@ def validated(frame: pl.DataFrame, *, schema: type[dy.Schema], what: str) -> pl.
         # polars appends its query plan, which says nothing to a user.
         reason = " ".join(str(error).split("Resolved plan")[0].split())
         raise TableError(f"{what} is not a {schema.__name__} table: {reason}") from error
+
+
+def n_failed(frame: pl.DataFrame) -> int:
+    """Rows with an `Outcome` other than ok; 0 for a table without such a column (the roster's outcomes are its own)."""
+    if frame.schema.get("outcome") != pl.Enum([outcome.value for outcome in Outcome]):
+        return 0
+    return frame.filter(pl.col("outcome") != Outcome.OK).height
 
 
 def content_hash(frame: pl.DataFrame) -> str:

@@ -35,7 +35,7 @@ def write_tiny_sae(folder: Path, *, dead: set[int] = frozenset(), rare: set[int]
     rows = [activation_row(i, rank) for i in indices if i not in dead for rank in range(4 if i in rare else 20)]
     pl.DataFrame(rows).write_parquet(folder / "activations-0.parquet")
     activity = [
-        {"dataIndex": f"{i}-{rank}", "active": _bitmap({i} | ({i - 1} if rank == 0 and i else set()))}
+        {"dataIndex": f"{i}-{rank}", "activeFeatures": _bitmap({i} | ({i - 1} if rank == 0 and i else set()))}
         for i in indices
         for rank in range(20)
     ]

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sparsify import SparseCoder
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
@@ -28,7 +27,7 @@ from baez_pipeline.embedded.bank import FIRST_POSITION, bank_figures, build_bank
 from baez_pipeline.embedded.corpus import Corpus
 from baez_pipeline.embedded.harvest import harvest
 from baez_pipeline.embedded.lens import logit_lens
-from baez_pipeline.embedded.sae import SaeSettings, encode, reconstruction_figures, save_coder, train
+from baez_pipeline.embedded.sae import SaeSettings, SparseCoder, encode, reconstruction_figures, save_coder, train
 from baez_pipeline.embedded.select import choose_examples, example_values, window_peaks
 from baez_pipeline.llm.smollm2 import load_smollm2
 
@@ -149,7 +148,12 @@ def make_deterministic() -> None:
 def machine(device: str) -> dict[str, str | int]:
     """What the times were measured on."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return {"device": name, "cores": os.cpu_count() or 0, "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "device": name,
+        "cores": os.cpu_count() or 0,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def save_examples(
@@ -212,9 +216,7 @@ def _density(values: Tensor, features: Tensor, width: int) -> NDArray[np.float64
 
 def save_bank(work: Path, bank_acts: Tensor, held_out_acts: Tensor, settings: BuildSettings) -> dict[str, Any]:
     """Write the neighbour bank and say how well it finds neighbours for held-out articles."""
-    bank = build_bank(
-        bank_acts, dimensions=settings.bank_dimensions, count=settings.bank_vectors, seed=settings.seed
-    )
+    bank = build_bank(bank_acts, dimensions=settings.bank_dimensions, count=settings.bank_vectors, seed=settings.seed)
     bank.save(work)
     pool = held_out_acts[:, FIRST_POSITION - 1 :].flatten(0, 1)
     chosen = np.random.default_rng(settings.seed).choice(len(pool), size=min(_QUERIES, len(pool)), replace=False)

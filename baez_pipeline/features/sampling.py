@@ -10,9 +10,9 @@ from typing import Literal
 
 import polars as pl
 
+from baez_pipeline.draws import seeded_order
 from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Sample
-from baez_pipeline.features.draws import seeded_order
 from baez_pipeline.features.examples import distinct_examples
 from baez_pipeline.features.source import FeatureSource, feature_key
 from baez_pipeline.tables import FeatureSample

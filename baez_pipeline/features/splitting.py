@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from baez_pipeline.draws import seeded_order
 from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Split
-from baez_pipeline.features.draws import seeded_order
 from baez_pipeline.features.examples import distinct_examples, shown_window
 from baez_pipeline.features.source import FeatureSource, index_of_key
 from baez_pipeline.tables import ExampleSplits

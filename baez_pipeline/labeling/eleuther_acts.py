@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import polars as pl
 import torch
 
-from baez_pipeline.labeling.answer import MARKER, Answer, read_label
+from baez_pipeline.labeling.answer import Answer, read_label
 from baez_pipeline.labeling.method import LabelMethod, Writing, Written
 from baez_pipeline.llm.chat import ChatModel
 
@@ -36,7 +36,7 @@ async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) ->
         writer,
         max_tokens=writing.max_tokens,
         seed=writing.seed,
-        prefill=MARKER if writing.prefill else "",
+        prefill=writing.prefill or "",
         stop=("\n",) if writing.prefill else (),
     )
     try:

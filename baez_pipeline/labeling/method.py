@@ -32,8 +32,8 @@ class Writing:
     maximum_words: int
     temperature: float
     max_tokens: int
-    prefill: bool
-    """Begin the answer with the marker: a small model needs it, and not every remote one allows it."""
+    prefill: str | None
+    """The answer's first words, the marker first: a small model needs them, and not every remote one allows it."""
     seed: int
 
 

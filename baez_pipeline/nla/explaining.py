@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
+from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Nla
-from baez_pipeline.features.draws import seed_of
 from baez_pipeline.nla.engine import Verbalizer
 from baez_pipeline.nla.extraction import SubjectModel
 from baez_pipeline.nla.paragraphs import paragraphs

@@ -4,6 +4,7 @@ Drawing the roster registers the partitions; the per-feature steps run over a ra
 """
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from baez_pipeline.experiment import Experiment
 from baez_pipeline.orchestration.partitions import feature_partitions
@@ -24,7 +25,7 @@ def job_name(experiment: Experiment, phase: str) -> str:
     return f"{experiment.name}_{phase}"
 
 
-def build_jobs(chain: Chain, experiment: Experiment) -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+def build_jobs(chain: Chain, experiment: Experiment) -> list[UnresolvedAssetJobDefinition]:
     """One job per phase."""
     return [
         dg.define_asset_job(

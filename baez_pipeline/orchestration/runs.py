@@ -13,6 +13,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, ExperimentError
 from baez_pipeline.orchestration.assets import build_assets
+from baez_pipeline.orchestration.console import progress_logger
 from baez_pipeline.orchestration.jobs import PHASES, build_jobs, job_name
 from baez_pipeline.steps import build_chain
 
@@ -72,6 +73,7 @@ def run_chain(
         assets=build_assets(chain, equipment),
         jobs=build_jobs(chain, equipment.experiment),
         executor=dg.in_process_executor,
+        loggers={"console": progress_logger},
     )
     tags = {"baez/redo_failed": "true"} if redo_failed else {}
     for phase in PHASES:
@@ -106,7 +108,9 @@ def _ranges(kept: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]
 
 
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
-    result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    result = job.execute_in_process(
+        instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"console": {"config": {}}}}
+    )
     if not result.success:
         raise RunFailed(_reason(result))
 

@@ -114,7 +114,7 @@ def _figures(row: dict[str, Any]) -> dict[str, str | int]:
         "median": measure.number(row["median"]),
         "standard_deviation": plain_number(row["standard_deviation"], 3),
         "share_negative": percent(row["share_negative"]),
-        "failed": f"{row['n_failed']:,} of {row['n_failed'] + row['n_answered']:,}",
+        "failed": f"{row['n_failed']:,}/{row['n_failed'] + row['n_answered']:,}",
     }
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from baez_pipeline import experiment
+from baez_pipeline.draws import seed_of
 from baez_pipeline.errors import TableError
-from baez_pipeline.features.draws import seed_of
 from baez_pipeline.tables import JudgedExamples, Outcome
 
 if TYPE_CHECKING:

@@ -43,4 +43,15 @@ class Embedding:
         outputs = asyncio.run(scorer(delphi_record(label, examples))).score
         # Equal texts have equal similarities: a text says which example it was.
         similarity = {output.text: output.similarity for output in outputs}
-        return [Judgement(example=shown, shown=shown.text, similarity=similarity[shown.text]) for shown in examples]
+        return [
+            Judgement(
+                example=shown, shown=shown.text, similarity=similarity[shown.text], detail=self._truncation(shown.text)
+            )
+            for shown in examples
+        ]
+
+    def _truncation(self, shown: str) -> str | None:
+        # A cut text is compared all the same, and its row says so: the peak may lie in what was cut (audit row 46).
+        if not self._embedder.count_truncated([shown]):
+            return None
+        return f"The embedder read the first {self._embedder.maximum_tokens} tokens only."

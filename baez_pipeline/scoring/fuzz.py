@@ -11,7 +11,7 @@ from baez_pipeline.llm.delphi_import import FuzzingScorer
 from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
 from baez_pipeline.scoring.examples import ShownExample
 from baez_pipeline.scoring.judgement import Judgement
-from baez_pipeline.scoring.likelihood_judge import LikelihoodClient, likelihood_judge
+from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge
 from baez_pipeline.tables import Outcome
 
 
@@ -25,13 +25,13 @@ class Fuzz:
     marks = True
 
     def __init__(self, settings: Scoring) -> None:
-        self._client = LikelihoodClient(likelihood_judge(), "fuzz")
+        self._judge = LikelihoodJudge("fuzz")
         self._examples_per_prompt = settings.judge.examples_per_prompt
 
     @property
     def identity(self) -> str:
         """The judge with its threshold."""
-        return self._client.identity
+        return self._judge.identity
 
     def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
         """delphi's fuzz of every example; no evidence where one of the two kinds of example is missing."""
@@ -39,5 +39,5 @@ class Fuzz:
             detail = "Fuzz needs test examples and negatives, and the feature has one kind only."
             return [Judgement(example=shown, outcome=Outcome.NO_EVIDENCE, detail=detail) for shown in examples]
         return judge_by_asking(
-            _FuzzingScorer, self._client, label, examples, examples_per_prompt=self._examples_per_prompt, seed=seed
+            _FuzzingScorer, self._judge, label, examples, examples_per_prompt=self._examples_per_prompt, seed=seed
         )

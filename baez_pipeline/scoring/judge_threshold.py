@@ -36,7 +36,7 @@ def thresholds(path: Path = CALIBRATION) -> dict[str, Threshold]:
     except (OSError, ValidationError) as error:
         raise SourceError(
             f"The likelihood judge's thresholds cannot be read from {path}: {error}. "
-            "Restore the file, or fit them again with: baez embedded calibrate-judge"
+            "Restore the file, or fit them again with: python -m baez_pipeline.embedded.judge_calibration"
         ) from error
 
 

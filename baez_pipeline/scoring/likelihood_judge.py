@@ -1,19 +1,22 @@
 """SmolLM2 as a judge: by likelihood, since a model of 135 million parameters cannot be asked.
 
-For a label and a text, the gain is log p(token | introduced as mentioning the label) - log p(token | introduced without
-it), averaged over the text's tokens, or over the marked ones. A gain over a threshold is the answer "active"; the
-threshold was fitted beforehand on texts that no experiment scores (`embedded/judge_calibration.py`). delphi's surprisal
-scorer (`delphi.scorers.SurprisalScorer`, Paulo et al. 2410.13928) rests on the same difference.
+How much likelier does a text make a label? The gain is log p(label | text) - log p(label), per token of the label; for
+fuzz the label is said of the marked words. A gain over a threshold is the answer "active". The threshold was fitted
+beforehand on texts that no experiment scores (`embedded/judge_calibration.py`, which also holds the figures).
+
+For a model without contradictions the gain would be the same from the other side, log p(text | label) - log p(text), as
+in delphi's surprisal scorer (`delphi.scorers.SurprisalScorer`; Paulo et al., 2410.13928). SmolLM2 judges better from
+this side: AUROC .79 against .65 for detection and .95 against .79 for fuzz, on 24 planted features, topics and single
+words, with 10 windows of 32 tokens of either kind.
 
 The judge stands behind delphi's `Client`. Of a question it reads the last message only, label and examples: delphi's
 instructions and few-shot examples would be noise to it.
 """
 
-import functools
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -25,132 +28,44 @@ from baez_pipeline.scoring.examples import as_written
 from baez_pipeline.scoring.judge_threshold import thresholds
 from baez_pipeline.tables import Outcome
 
-INTRODUCTION = "The following text mentions {label}:\n\n"
-NEUTRAL_INTRODUCTION = "The following text:\n\n"
+Question = Literal["detection", "fuzz"]
+
+LEADS: dict[Question, str] = {
+    "detection": "{text}\n\nThe text above mentions",
+    "fuzz": '{text}\n\nIn the text above, "{marked}" is about',
+}
+"""What stands before a label."""
+
+LEADS_WITHOUT_TEXT: dict[Question, str] = {"detection": "The text above mentions", "fuzz": "The text above is about"}
 
 TOKENS_PER_PASS = 1024
-"""Introductions and texts that go through the model at once; 1,024 tokens have 200 MB of logits."""
-
-REQUESTS_KEPT = 4096
-"""Conditions whose log-probabilities stay in memory, some 2.5 KB each: an introduction with one request's texts."""
-
-Question = Literal["detection", "fuzz"]
-Span = tuple[int, int]
-"""Characters of a text, half-open."""
+"""Tokens that go through the model at once, padding included: a request of 20 windows of 32 tokens."""
 
 
-class LikelihoodJudge:
-    """Log-probability gains of texts from labels.
+class LikelihoodJudge(Client):  # type: ignore[misc]
+    """Answers the questions of delphi's detection or fuzz. Its `model` is its identity."""
 
-    The texts of a request are computed together, in an order of their own, and kept together: padding and shapes, and
-    so the last bit of every gain, depend on the request alone and not on what was judged before. The neutral
-    introduction is computed once per request's texts, whatever the number of labels, and fuzz finds what detection
-    computed.
-    """
-
-    def __init__(self) -> None:
-        self._log_probabilities = functools.lru_cache(maxsize=REQUESTS_KEPT)(self._compute)
-
-    def gains(self, label: str, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[float]:
-        """Mean gain per token, in nats, over the tokens that overlap a text's spans.
-
-        Args:
-            label: on one line.
-            texts: as they were written, each with a character inside one of its spans.
-            spans: for each text.
-
-        Raises:
-            FailedAnswerError: an introduction and a text together exceed the model's context.
-        """
-        distinct = tuple(sorted(set(texts)))
-        about = dict(zip(distinct, self._log_probabilities(INTRODUCTION.format(label=label), distinct), strict=True))
-        neutral = dict(zip(distinct, self._log_probabilities(NEUTRAL_INTRODUCTION, distinct), strict=True))
-        return [
-            _mean((about[text] - neutral[text])[self.tokens_in(text, wanted)])
-            for text, wanted in zip(texts, spans, strict=True)
-        ]
-
-    def tokens_in(self, text: str, spans: Sequence[Span]) -> list[int]:
-        """Positions of the tokens of a text that share a character with a span."""
-        offsets = self._encode(text)["offset_mapping"]
-        return [
-            position
-            for position, (start, end) in enumerate(offsets)
-            if any(start < span_end and span_start < end for span_start, span_end in spans)
-        ]
-
-    def _encode(self, text: str) -> Any:
-        _, tokenizer = load_smollm2()
-        return tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
-
-    def _compute(self, introduction: str, texts: tuple[str, ...]) -> list[torch.Tensor]:
-        """log p of every token of every text after the introduction, in nats: one tensor [n_tokens] for each text."""
-        prefix = [END_OF_TEXT, *self._encode(introduction)["input_ids"]]
-        encoded = [self._encode(text)["input_ids"] for text in texts]
-        longest = len(prefix) + max(len(ids) for ids in encoded)
-        if longest > CONTEXT_LENGTH:
-            raise FailedAnswerError(
-                Outcome.ERROR,
-                f"Label and text have {longest:,} tokens together; the context of {MODEL_ID} ends at {CONTEXT_LENGTH:,}.",
-            )
-        at_once = max(1, TOKENS_PER_PASS // longest)
-        return [
-            log_probabilities
-            for start in range(0, len(encoded), at_once)
-            for log_probabilities in _log_probabilities(prefix, encoded[start : start + at_once])
-        ]
-
-
-@torch.inference_mode()
-def _log_probabilities(prefix: list[int], texts: list[list[int]]) -> list[torch.Tensor]:
-    model, _ = load_smollm2()
-    width = max(len(ids) for ids in texts)
-    # Padding comes last, where no token of the text can see it.
-    inputs = torch.tensor([prefix + ids + [END_OF_TEXT] * (width - len(ids)) for ids in texts], device=model.device)
-    first = len(prefix)
-    before_text = torch.arange(first - 1, first + width - 1, device=model.device)
-    logits = model(inputs, logits_to_keep=before_text, use_cache=False).logits.float()
-    chosen = logits.gather(-1, inputs[:, first:, None]).squeeze(-1) - logits.logsumexp(-1)
-    return [row[: len(ids)].cpu() for row, ids in zip(chosen, texts, strict=True)]
-
-
-def _mean(values: torch.Tensor) -> float:
-    return float(values.double().mean())
-
-
-@functools.lru_cache(maxsize=1)
-def likelihood_judge() -> LikelihoodJudge:
-    """The judge of this process: detection and fuzz share what it has computed."""
-    return LikelihoodJudge()
-
-
-class LikelihoodClient(Client):  # type: ignore[misc]
-    """The judge as delphi's classifiers ask it."""
-
-    def __init__(self, judge: LikelihoodJudge, question: Question) -> None:
-        self._threshold = thresholds()[question]
-        self._judge = judge
+    def __init__(self, question: Question) -> None:
         self._question = question
+        self._threshold = thresholds()[question]
         super().__init__(model=self.identity)
 
     @property
     def identity(self) -> str:
-        """The model with its revision, and all that its answers depend on."""
+        """The model with its revision, and all else that its answers depend on."""
         return (
-            f"{MODEL_ID} ({REVISION}) by likelihood, {INTRODUCTION!r}, "
-            f"{self._question} threshold {self._threshold.threshold:+.4f}, scale {self._threshold.scale:.4f}"
+            f"{MODEL_ID} ({REVISION}) by likelihood of the label after {LEADS[self._question]!r}, "
+            f"threshold {self._threshold.threshold:+.4f}, scale {self._threshold.scale:.4f}"
         )
 
     async def generate(self, prompt: list[dict[str, str]], **_: object) -> Response:
         """Answers for all examples of a question, as the list that delphi asks for, with log-probabilities.
 
         Raises:
-            FailedAnswerError: a text that the model's context cannot hold.
+            FailedAnswerError: text and label together exceed the model's context.
         """
         label, shown = read_question(prompt[-1]["content"])
-        pieces = [read_marks(text) if self._question == "fuzz" else (text, [(0, len(text))]) for text in shown]
-        gains = self._judge.gains(label, [as_written(text) for text, _ in pieces], [spans for _, spans in pieces])
-        return _response([self._threshold.log_odds(gain) for gain in gains])
+        return _response([self._threshold.log_odds(gain) for gain in gains(self._question, label, shown)])
 
 
 def read_question(message: str) -> tuple[str, list[str]]:
@@ -168,18 +83,86 @@ def read_question(message: str) -> tuple[str, list[str]]:
     return opening.removeprefix("Latent explanation: "), examples
 
 
-def read_marks(shown: str) -> tuple[str, list[Span]]:
-    """A text without its marks, and the spans of it that were marked. The text has no angle brackets of its own."""
-    text = ""
-    spans: list[Span] = []
-    for index, piece in enumerate(re.split("<<|>>", shown)):
-        if index % 2:
-            spans.append((len(text), len(text) + len(piece)))
-        text += piece
-    return text, spans
+def read_marks(shown: str) -> tuple[str, list[str]]:
+    """A shown text without its marks, and the marked pieces of it. The text has no angle brackets of its own."""
+    pieces = re.split("<<|>>", shown)
+    return "".join(pieces), pieces[1::2]
 
 
-def _response(log_odds: list[float]) -> Response:
+def gains(question: Question, label: str, shown: Sequence[str]) -> list[float]:
+    """log p(label | text) - log p(label) for each text, in nats per token of the label.
+
+    The texts are computed together, in an order of their own, so that padding and shapes, and with them the last bit
+    of every gain, depend on label and texts alone.
+
+    Args:
+        question: whether the label is said of the text or of its marked words.
+        label: on one line, not empty.
+        shown: texts as they are shown, for fuzz with marks.
+
+    Raises:
+        FailedAnswerError: text and label together exceed the model's context.
+    """
+    leads = [lead(question, text) for text in shown]
+    distinct = sorted(set(leads))
+    after_text = dict(zip(distinct, _label_log_probabilities(distinct, label), strict=True))
+    (alone,) = _label_log_probabilities([LEADS_WITHOUT_TEXT[question]], label)
+    return [after_text[each] - alone for each in leads]
+
+
+def lead(question: Question, shown: str) -> str:
+    """What the label is put after: the text as it was written, and the beginning of a statement about it."""
+    if question == "detection":
+        return LEADS[question].format(text=as_written(shown).strip())
+    text, marked = read_marks(shown)
+    # A word that is marked twice is named once.
+    words = dict.fromkeys(as_written(piece).strip() for piece in marked)
+    return LEADS[question].format(text=as_written(text).strip(), marked=", ".join(words))
+
+
+def _label_log_probabilities(leads: Sequence[str], label: str) -> list[float]:
+    """Mean log p over the label's tokens after each lead, in nats."""
+    label_ids = _ids(f" {label}")
+    inputs = [[END_OF_TEXT, *_ids(each), *label_ids] for each in leads]
+    longest = max(len(ids) for ids in inputs)
+    if longest > CONTEXT_LENGTH:
+        raise FailedAnswerError(
+            Outcome.ERROR,
+            f"Label and text have {longest:,} tokens together; the context of {MODEL_ID} ends at {CONTEXT_LENGTH:,}.",
+        )
+    at_once = max(1, TOKENS_PER_PASS // longest)
+    return [
+        mean
+        for start in range(0, len(inputs), at_once)
+        for mean in _mean_of_last(len(label_ids), inputs[start : start + at_once])
+    ]
+
+
+def _ids(text: str) -> list[int]:
+    _, tokenizer = load_smollm2()
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return ids
+
+
+@torch.inference_mode()
+def _mean_of_last(count: int, inputs: Sequence[Sequence[int]]) -> list[float]:
+    """Mean log p over the last `count` tokens of each sequence."""
+    model, _ = load_smollm2()
+    width = max(len(ids) for ids in inputs)
+    # Padding comes last, where no token of a sequence can see it.
+    padded = torch.tensor([[*ids, *[END_OF_TEXT] * (width - len(ids))] for ids in inputs], device=model.device)
+    ends = torch.tensor([len(ids) for ids in inputs], device=model.device)
+    positions = ends[:, None] - count + torch.arange(count, device=model.device)
+    states = model.model(padded, use_cache=False).last_hidden_state
+    # The vocabulary is a fifth of the model's work, and only the tokens before the label's are asked about.
+    before = states.gather(1, (positions - 1)[..., None].expand(-1, -1, states.shape[-1]))
+    log_probabilities = model.lm_head(before).float().log_softmax(-1)
+    chosen = log_probabilities.gather(-1, padded.gather(1, positions)[..., None]).squeeze(-1)
+    means: list[float] = chosen.double().mean(-1).tolist()
+    return means
+
+
+def _response(log_odds: Sequence[float]) -> Response:
     """The answers with the two log-probabilities that delphi's `_parse_logprobs` makes a probability of."""
     tokens = ["1" if value > 0 else "0" for value in log_odds]
     logprobs = [

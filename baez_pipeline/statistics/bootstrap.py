@@ -1,10 +1,8 @@
 """The interval of a mean over features, by bootstrap.
 
-Goes in: resampling of features and the seeds of it. Stays out: which numbers are averaged.
+Goes in: resampling of features. Stays out: which numbers are averaged.
 """
 
-import hashlib
-import json
 import warnings
 from typing import NamedTuple
 
@@ -26,20 +24,12 @@ class Interval(NamedTuple):
     high: float | None
 
 
-def named_seed(seed: int, *names: str) -> int:
-    """A 64-bit seed of its own for one number, from the experiment's seed and the number's names.
-
-    So adding a method or a benchmark moves no other interval.
-    """
-    return int.from_bytes(hashlib.blake2b(json.dumps([seed, *names]).encode(), digest_size=8).digest(), "big")
-
-
 def mean_interval(values: Values, *, confidence: float, resamples: int, seed: int) -> Interval:
     """Two-sided interval of the mean of `values` (shape: features), by BCa bootstrap over features.
 
     Source: Efron (1987), Better bootstrap confidence intervals, as scipy.stats.bootstrap has it. Degenerate
     input: under 3 values there is no interval; equal values give that value twice; where BCa has no finite
-    answer (all resampled means on one side of the mean) the percentile interval of the same resamples takes
+    answer (values that differ by rounding alone, say) the percentile interval of the same resamples takes
     its place.
 
     Raises:
@@ -51,7 +41,7 @@ def mean_interval(values: Values, *, confidence: float, resamples: int, seed: in
         return Interval(None, None)
     if np.ptp(values) == 0:
         return Interval(float(values[0]), float(values[0]))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         drawn = stats.bootstrap(
             (values,),

@@ -10,8 +10,9 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Statistics
-from baez_pipeline.statistics.bootstrap import mean_interval, named_seed
+from baez_pipeline.statistics.bootstrap import mean_interval
 from baez_pipeline.statistics.metrics import (
     METRICS,
     Metric,
@@ -23,9 +24,7 @@ from baez_pipeline.statistics.metrics import (
 from baez_pipeline.tables import MethodComparison
 
 
-def method_comparison(
-    scores: pl.DataFrame, settings: Statistics, seed: int
-) -> dy.DataFrame[MethodComparison]:
+def method_comparison(scores: pl.DataFrame, settings: Statistics, seed: int) -> dy.DataFrame[MethodComparison]:
     """Every unordered pair of methods on every metric of every benchmark, from FeatureScores.
 
     Paired by feature: a feature counts where both methods have a value. Pairs come in the order of the
@@ -41,9 +40,7 @@ def method_comparison(
         for metric in METRICS[benchmark]:
             for method_a, method_b in combinations(methods_in(judged), 2):
                 rows.append(_row(judged, benchmark, metric, method_a, method_b, settings, seed))
-    return MethodComparison.validate(
-        pl.DataFrame(rows, schema=MethodComparison.create_empty().schema), cast=True
-    )
+    return MethodComparison.validate(pl.DataFrame(rows, schema=MethodComparison.create_empty().schema), cast=True)
 
 
 def _row(
@@ -58,11 +55,9 @@ def _row(
         differences.to_numpy(),
         confidence=settings.confidence,
         resamples=settings.resamples,
-        seed=named_seed(seed, "method_comparison", benchmark, metric, a, b),
+        seed=seed_of(seed, "method_comparison", benchmark, metric, a, b),
     )
-    better = (paired["value"] > paired["value_b"]).cast(pl.Float64) + (
-        paired["value"] == paired["value_b"]
-    ) * 0.5
+    better = (paired["value"] > paired["value_b"]).cast(pl.Float64) + (paired["value"] == paired["value_b"]) * 0.5
     return {
         "benchmark": benchmark,
         "metric": metric,

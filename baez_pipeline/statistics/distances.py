@@ -40,9 +40,7 @@ def label_distances(
     chosen_a, chosen_b = matrix_a[pairs["row"].to_numpy()], matrix_b[pairs["row_b"].to_numpy()]
     for chosen in (chosen_a, chosen_b):
         if not (np.linalg.norm(chosen, axis=1) > 0).all():
-            raise ValueError(
-                "the embedding of an ok label has length zero or is not a number: it has no direction"
-            )
+            raise ValueError("the embedding of an ok label has length zero or is not a number: it has no direction")
     distances = paired_cosine_distances(chosen_a, chosen_b) if pairs.height else np.empty(0)
     ranked = (
         pairs.with_columns(distance=pl.Series(distances, dtype=pl.Float64))
@@ -67,9 +65,7 @@ def label_distances(
 def _matrix(labels: pl.DataFrame, vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
     matrix = np.asarray(vectors, dtype=np.float64)
     if matrix.ndim != 2 or len(matrix) != labels.height:
-        raise ValueError(
-            f"vectors of shape {matrix.shape} do not go with {labels.height} labels: one row per label"
-        )
+        raise ValueError(f"vectors of shape {matrix.shape} do not go with {labels.height} labels: one row per label")
     return matrix
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Statistics
-from baez_pipeline.statistics.bootstrap import mean_interval, named_seed
+from baez_pipeline.statistics.bootstrap import mean_interval
 from baez_pipeline.statistics.metrics import (
     METRICS,
     Metric,
@@ -47,7 +48,7 @@ def _row(
         values.to_numpy(),
         confidence=settings.confidence,
         resamples=settings.resamples,
-        seed=named_seed(seed, "score_summary", method, benchmark, metric),
+        seed=seed_of(seed, "score_summary", method, benchmark, metric),
     )
     counts = scores.filter(pl.col("benchmark") == benchmark).select(pl.col("n_answered", "n_failed").sum())
     n_answered, n_failed = counts.row(0)

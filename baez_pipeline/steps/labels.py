@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from baez_pipeline.equipment import SMOLLM2
 from baez_pipeline.labeling import METHODS, label_features
+from baez_pipeline.labeling.answer import MARKER
 from baez_pipeline.labeling.method import Writing
 from baez_pipeline.steps.step import Produced, Step, Work
 from baez_pipeline.tables import Labels
@@ -24,7 +25,7 @@ def labels_step(method_name: str) -> Step:
                 maximum_words=settings.maximum_words,
                 temperature=settings.writer.temperature,
                 max_tokens=settings.writer.max_tokens,
-                prefill=settings.writer.prefill,
+                prefill=f"{MARKER} {settings.writer.prefill}".rstrip(),
                 seed=experiment.seed,
             ),
             concurrency=settings.writer.concurrency,

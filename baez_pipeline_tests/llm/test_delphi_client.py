@@ -85,6 +85,8 @@ class TestWithoutVllm:
 def test_a_missing_delphi_is_one_sentence():
     hidden = "import sys; sys.modules['delphi'] = None; import baez_pipeline.llm.delphi_import"
     run = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
-    assert run.stderr.strip().splitlines()[-1].startswith(
-        "baez_pipeline.errors.MissingPackageError: Package eai-delphi is not installed; it is needed for"
+    assert (
+        run.stderr.strip()
+        .splitlines()[-1]
+        .startswith("baez_pipeline.errors.MissingPackageError: Package eai-delphi is not installed; it is needed for")
     )

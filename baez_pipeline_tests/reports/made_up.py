@@ -37,9 +37,9 @@ EMBEDDER = "all-MiniLM-L6-v2@0.0.0"
 EXPERIMENT = Experiment(name="made_up", seed=7, report=Report(most_distant_features=8))
 
 _WORDS = (
-    "the", "of", "a", "to", "in", "and", "that", "river", "market", "treaty", "1914", "city", "engine", "was",
-    "founded", ",", ".", "(", ")", "king", "s", "rail", "way", "music", "album", "chapter", "species", "found", "near", "north",
-    "population", "census", "said", "ing", "tion", "al", "ed",
+    "the", "of", "a", "to", "in", "and", "that", "river", "market", "treaty", "1914", "city", "engine",
+    "was", "founded", ",", ".", "(", ")", "king", "s", "rail", "way", "music", "album", "chapter", "species",
+    "found", "near", "north", "population", "census", "said", "ing", "tion", "al", "ed",
 )  # fmt: skip
 _TOPICS = (
     "railway stations", "opening brackets", "names of kings", "years of wars", "species of birds", "album titles",

@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from baez_pipeline.llm.chat import TokenChoice
-from baez_pipeline.llm.delphi_client import DelphiClient, FailedAnswerError
+from baez_pipeline.llm.delphi_client import FailedAnswerError
 from baez_pipeline.llm.delphi_import import Client, DetectionScorer, Logprobs, Response, Top_Logprob
 from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
 from baez_pipeline.scoring.examples import shown_examples
@@ -49,14 +48,16 @@ def test_every_example_gets_its_own_answer_whatever_the_batches(examples_per_pro
     judgements = judge(client, examples_per_prompt)
     assert [judgement.answer for judgement in judgements] == [judgement.example.truth for judgement in judgements]
     assert len(judgements) == 10
-    assert [judgement.shown for judgement in judgements] == sum(client.questions, [])
+    assert [judgement.shown for judgement in judgements] == [text for asked in client.questions for text in asked]
     assert {judgement.outcome for judgement in judgements} == {Outcome.OK}
 
 
 def test_the_last_list_of_the_right_length_is_the_answer():
     def answer(examples):
         right = music_or_not(examples)
-        return f"The suffix [-ing] and [0,1] ... {[1 - value for value in right]}. No: {right}. Of [10] examples [2, 2]."
+        return (
+            f"The suffix [-ing] and [0,1] ... {[1 - value for value in right]}. No: {right}. Of [10] examples [2, 2]."
+        )
 
     assert all(judgement.answer == judgement.example.truth for judgement in judge(Scripted(answer)))
 
@@ -105,12 +106,16 @@ def digits(text: str) -> list[Logprobs]:
 
 
 def test_probabilities_come_from_delphis_reading_of_the_tokens():
-    client = Scripted(lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("[" + "1" * len(examples) + "]")))
+    client = Scripted(
+        lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("[" + "1" * len(examples) + "]"))
+    )
     assert [judgement.probability for judgement in judge(client, 4)] == pytest.approx([0.9168] * 10, abs=1e-4)
 
 
 def test_digits_outside_the_list_leave_the_answers_without_probabilities():
-    client = Scripted(lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("10" + "1" * len(examples))))
+    client = Scripted(
+        lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("10" + "1" * len(examples)))
+    )
     judgements = judge(client)
     assert {(judgement.answer, judgement.probability, judgement.outcome) for judgement in judgements} == {
         (True, None, Outcome.OK)

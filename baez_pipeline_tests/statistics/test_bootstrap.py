@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from baez_pipeline.statistics import Interval, mean_interval, named_seed
+
+
+def interval(values, *, seed=1, confidence=0.95, resamples=2000):
+    return mean_interval(np.array(values, dtype=float), confidence=confidence, resamples=resamples, seed=seed)
+
+
+def test_the_interval_is_scipys_bca_interval():
+    values = np.random.default_rng(0).normal(0.6, 0.1, size=25)
+    expected = stats.bootstrap((values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(1))
+    assert interval(values) == pytest.approx(tuple(expected.confidence_interval))
+
+
+def test_for_symmetric_values_the_interval_is_near_the_textbook_one():
+    values = np.random.default_rng(0).normal(0.6, 0.1, size=400)
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    low, high = interval(values)
+    assert low == pytest.approx(values.mean() - half, abs=0.002)
+    assert high == pytest.approx(values.mean() + half, abs=0.002)
+
+
+def test_about_95_in_100_intervals_hold_the_true_mean():
+    generator = np.random.default_rng(2)
+    held = 0
+    for seed in range(200):
+        low, high = interval(generator.normal(0.5, 0.1, size=40), seed=seed, resamples=400)
+        held += low <= 0.5 <= high
+    assert 0.90 <= held / 200 <= 0.99
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    values = np.random.default_rng(0).normal(size=20)
+    assert interval(values) == interval(values)
+    assert interval(values) != interval(values, seed=2)
+
+
+def test_more_values_than_are_held_at_once_give_the_same_interval(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    whole = interval(values)
+    monkeypatch.setattr("baez_pipeline.statistics.bootstrap._NUMBERS_AT_ONCE", 500)
+    assert interval(values) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.4, 0.6]])
+def test_under_three_values_there_is_no_interval(values):
+    assert interval(values) == Interval(None, None)
+
+
+def test_equal_values_give_that_value_twice():
+    assert interval([0.65] * 12) == Interval(0.65, 0.65)
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_bca_has_no_answer_the_percentile_interval_takes_its_place_without_a_warning():
+    low, high = interval([0.1 + 0.2, 0.3, 0.3])
+    assert 0.3 <= low <= high <= 0.1 + 0.2
+
+
+def test_missing_values_are_refused():
+    with pytest.raises(ValueError, match="finite"):
+        interval([0.5, float("nan"), 0.6, 0.7])
+
+
+def test_every_name_has_a_seed_of_its_own():
+    seeds = {named_seed(7, *names) for names in [("a", "b"), ("ab",), ("b", "a"), ("a", "b", "c")]}
+    assert len(seeds) == 4
+    assert named_seed(7, "a") != named_seed(8, "a")
