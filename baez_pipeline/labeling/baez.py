@@ -31,8 +31,8 @@ Find the one thing that the descriptions share, and name it.
 WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
     (
         (
-            (10, 'News report on a harbour strike. Final token "dock" names the place; "workers" or "side" may follow.'),
-            (8, 'Travel guide to a port town. Final token "pier" ends a noun phrase; a full stop or "where" may follow.'),
+            (10, 'Report on a harbour strike. Final token "dock" names the place; "workers" or "side" may follow.'),
+            (8, 'Guide to a port town. Final token "pier" ends a noun phrase; a full stop or "where" may follow.'),
         ),
         "harbours and their structures",
     ),

@@ -35,7 +35,7 @@ def score_summary(experiment: Experiment) -> Step:
         name="score_summary",
         schema=ScoreSummary,
         room="statistics",
-        description="Every metric of every method and benchmark over features: mean, median, spread, interval, failures.",
+        description="Each metric of each method and benchmark over features: mean, median, spread, interval, failures.",
         version=1,
         per_feature=False,
         reads=lambda part: score_tables(experiment),

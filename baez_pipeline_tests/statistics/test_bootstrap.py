@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from baez_pipeline.statistics import Interval, mean_interval, named_seed
+from baez_pipeline.statistics import Interval, mean_interval
 
 
 def interval(values, *, seed=1, confidence=0.95, resamples=2000):
@@ -63,9 +63,3 @@ def test_where_bca_has_no_answer_the_percentile_interval_takes_its_place_without
 def test_missing_values_are_refused():
     with pytest.raises(ValueError, match="finite"):
         interval([0.5, float("nan"), 0.6, 0.7])
-
-
-def test_every_name_has_a_seed_of_its_own():
-    seeds = {named_seed(7, *names) for names in [("a", "b"), ("ab",), ("b", "a"), ("a", "b", "c")]}
-    assert len(seeds) == 4
-    assert named_seed(7, "a") != named_seed(8, "a")

@@ -1,0 +1,163 @@
+"""Freshness and resuming, on a chain of the real step machinery with steps whose cost a test can count."""
+
+import polars as pl
+import pytest
+
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.errors import BaezError, TableError
+from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample
+from baez_pipeline.steps import Chain, State, Step, run_step
+from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
+from baez_pipeline.tables import Labels
+from baez_pipeline_tests.tiny_sae import write_tiny_sae
+
+
+class Counted:
+    """A label step that counts what it labels, and stops the work or fails a row when told to."""
+
+    def __init__(self, prompt="first"):
+        self.prompt = prompt
+        self.labelled = []
+        self.stops_at = None
+        self.fails = set()
+
+    @property
+    def step(self):
+        return Step(
+            name="labels_counted",
+            schema=Labels,
+            room="labeling",
+            description="",
+            version=1,
+            per_feature=True,
+            reads=lambda part: ("example_splits",),
+            depends_on=lambda equipment, part: {"prompt": self.prompt},
+            compute=self.compute,
+        )
+
+    def compute(self, work):
+        for feature in work.features:
+            if feature == self.stops_at:
+                raise BaezError("the server is gone")
+            self.labelled.append(feature)
+            yield feature, label_row(feature, work.read("example_splits", feature).height, feature in self.fails)
+
+
+def label_row(feature, n_shown, failed):
+    row = {
+        "feature": feature,
+        "method": "counted",
+        "label": None if failed else "a label",
+        "n_shown": n_shown,
+        "model": "none",
+        "outcome": "refused" if failed else "ok",
+    }
+    return Labels.validate(pl.DataFrame([row | dict.fromkeys(set(Labels.column_names()) - set(row))]), cast=True)
+
+
+@pytest.fixture
+def equipment(tmp_path):
+    source = LocalSaeSource(path=write_tiny_sae(tmp_path / "sae"))
+    experiment = Experiment(name="tiny", source=source, sample=Sample(features=4, donors=20))
+    return Equipment(experiment, str(tmp_path / "data"))
+
+
+def run_all(chain, equipment, **options):
+    reports = {}
+    for step in chain:
+        features = chain.kept_features(equipment) if step.per_feature else ()
+        reports[step.name] = run_step(chain, step, equipment, features, **options)
+    return reports
+
+
+def chain_with(counted):
+    return Chain([FEATURE_SAMPLE, FEATURE_RECORDS, EXAMPLE_SPLITS, counted.step])
+
+
+def test_a_rerun_with_nothing_changed_makes_nothing(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    run_all(chain, equipment)
+    assert len(counted.labelled) == 4
+    again = run_all(chain, equipment)
+    assert len(counted.labelled) == 4
+    assert all(not report.made for report in again.values())
+    assert {s.state for _, standings in chain.standings(equipment) for s in standings} == {State.FRESH}
+
+
+def test_a_changed_prompt_makes_stale_what_uses_it_and_nothing_else(equipment):
+    run_all(chain_with(Counted()), equipment)
+    changed = chain_with(Counted(prompt="second"))
+    states = {step.name: {s.state for s in standings} for step, standings in changed.standings(equipment)}
+    assert states.pop("labels_counted") == {State.STALE}
+    assert set().union(*states.values()) == {State.FRESH}
+
+
+def test_more_features_leave_the_earlier_ones_alone(equipment):
+    counted = Counted()
+    run_all(chain_with(counted), equipment)
+    equipment.experiment = equipment.experiment.model_copy(update={"sample": Sample(features=7, donors=20)})
+    counted.labelled.clear()
+    reports = run_all(chain_with(counted), equipment)
+    assert len(reports["feature_records"].made) == 3
+    # The splits were made again, from a new roster, but came out the same.
+    assert len(counted.labelled) == 3
+
+
+def test_when_the_work_stops_the_finished_features_stay_and_a_rerun_does_the_rest(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    for step in list(chain)[:-1]:
+        run_step(chain, step, equipment, chain.kept_features(equipment) if step.per_feature else ())
+    features = chain.kept_features(equipment)
+    counted.stops_at = features[2]
+    with pytest.raises(BaezError, match="server is gone"):
+        run_step(chain, counted.step, equipment, features)
+    counted.stops_at = None
+    report = run_step(chain, counted.step, equipment, features)
+    assert list(report.made) == features[2:]
+    assert counted.labelled == features
+
+
+def test_failed_rows_are_kept_and_made_again_only_when_asked_for(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    run_all(chain, equipment)
+    features = chain.kept_features(equipment)
+    counted.prompt, counted.fails = "second", {features[1]}
+    assert run_all(chain, equipment)["labels_counted"].n_failed == 1
+    counted.labelled.clear()
+    run_all(chain, equipment)
+    assert counted.labelled == []
+    counted.fails = set()
+    assert run_all(chain, equipment, redo_failed=True)["labels_counted"].n_failed == 0
+    assert counted.labelled == [features[1]]
+
+
+def test_a_damaged_table_is_made_again_and_a_damaged_input_is_named(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    run_all(chain, equipment)
+    features = chain.kept_features(equipment)
+    (damaged,) = chain.addresses(chain["labels_counted"], equipment, features[:1])
+    with open(equipment.store.location(damaged), "r+b") as file:  # noqa: PTH123
+        file.truncate(50)
+    counted.labelled.clear()
+    run_all(chain, equipment)
+    assert counted.labelled == features[:1]
+    (input_table,) = chain.addresses(chain["example_splits"], equipment, features[:1])
+    with open(equipment.store.location(input_table), "r+b") as file:  # noqa: PTH123
+        file.truncate(50)
+    with pytest.raises(TableError, match=r"example_splits/.* is damaged"):
+        run_step(chain, counted.step, equipment, features)
+
+
+def test_a_step_without_its_input_says_what_it_reads(equipment):
+    chain = chain_with(Counted())
+    run_step(chain, FEATURE_SAMPLE, equipment)
+    features = chain.kept_features(equipment)
+    with pytest.raises(TableError, match=r"labels_counted cannot be made .* it reads example_splits"):
+        run_step(chain, chain["labels_counted"], equipment, features)
+    states = {step.name: {s.state for s in standings} for step, standings in chain.standings(equipment)}
+    assert states["labels_counted"] == {State.WAITING}
+    assert states["feature_records"] == {State.MISSING}
