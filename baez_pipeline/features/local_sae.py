@@ -25,12 +25,9 @@ _EMPTY_ROW = FeatureRecords.create_empty()
 class LocalSae:
     """Features of the SAE in a folder."""
 
-    def __init__(
-        self, folder: Path, features: pl.DataFrame, activations: pl.DataFrame, provenance: dict[str, Any]
-    ) -> None:
+    def __init__(self, folder: Path, features: pl.DataFrame, provenance: dict[str, Any]) -> None:
         self._folder = folder
         self._features = features
-        self._rows = activations.partition_by("index", as_dict=True, include_key=False)
         self._provenance = provenance
         self._source_id = str(features["layer"][0])
 
@@ -43,8 +40,7 @@ class LocalSae:
             SourceError: a file is missing or damaged.
         """
         folder = folder or DATA
-        parts = sorted(folder.glob("activations-*.parquet"))
-        if not parts:
+        if not _activation_files(folder):
             raise SourceError(
                 f"No activations-*.parquet in {folder}: expected a folder as `baez embedded build` writes it."
             )
@@ -53,12 +49,11 @@ class LocalSae:
             raise SourceError(
                 f"{folder / 'features.parquet'} must have one row for each index from 0 on, without gaps."
             )
-        activations = pl.concat([_read(part) for part in parts]).select(["index", *_ACTIVATION_COLUMNS])
         try:
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SourceError(f"{folder / 'provenance.json'} is missing or not JSON: {error}") from error
-        return cls(folder, features, activations, provenance)
+        return cls(folder, features, provenance)
 
     @property
     def identity(self) -> str:
@@ -104,10 +99,19 @@ class LocalSae:
         return not active[byte] >> bit & 1
 
     @functools.cached_property
+    def _rows(self) -> dict[tuple[object, ...], pl.DataFrame]:
+        activations = pl.concat([_read(part) for part in _activation_files(self._folder)])
+        return activations.select("index", *_ACTIVATION_COLUMNS).partition_by("index", as_dict=True, include_key=False)
+
+    @functools.cached_property
     def _activity(self) -> dict[str, bytes]:
         # A bitmap per window, little bit order: feature i is bit i % 8 of byte i // 8.
         frame = _read(self._folder / "window_activity.parquet")
         return dict(zip(frame["dataIndex"], frame["activeFeatures"], strict=True))
+
+
+def _activation_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("activations-*.parquet"))
 
 
 def _read(path: Path) -> pl.DataFrame:

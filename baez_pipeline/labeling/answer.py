@@ -7,7 +7,7 @@ from baez_pipeline.tables import Outcome
 MARKER = "[EXPLANATION]:"
 """What stands before the label. delphi's explainer asks for the same one, so that all methods are read alike."""
 
-_AROUND = " \t\"'`*_“”‘’"
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,23 @@ def read_label(text: str, *, maximum_words: int | None = None) -> Answer:
     _, marker, after = text.rpartition(MARKER)
     if not marker:
         return Answer(label=None, outcome=Outcome.UNPARSABLE, detail=f"no {MARKER} in the answer")
-    line = next((line for line in after.splitlines() if line.strip(_AROUND)), "")
-    label = " ".join(line.strip(_AROUND).rstrip(".").strip(_AROUND).split())
+    line = next((line for line in after.splitlines() if _unwrapped(line)), "")
+    label = _unwrapped(line)
     if not any(character.isalnum() for character in label):
         return Answer(label=None, outcome=Outcome.UNPARSABLE, detail=f"nothing after the last {MARKER}")
     words = label.split()
     if maximum_words is not None and len(words) > maximum_words:
-        cut = " ".join(words[:maximum_words]).rstrip(",;:")
+        # A clause that would be cut in two goes altogether.
+        cut = " ".join(words[:maximum_words]).rpartition(";")[0] or " ".join(words[:maximum_words])
+        cut = cut.rstrip(",;: ")
         return Answer(label=cut, outcome=Outcome.OK, detail=f"cut to {maximum_words} of {len(words)} words")
     return Answer(label=label, outcome=Outcome.OK)
+
+
+def _unwrapped(line: str) -> str:
+    """The line without emphasis, full stop and the quotes around the whole of it; quotes within stay."""
+    text = " ".join(line.replace("**", "").strip(" *_.").split())
+    closing = _QUOTES.get(text[:1])
+    if closing and len(text) > 1 and text.endswith(closing) and closing not in text[1:-1]:
+        text = text[1:-1].strip(" .")
+    return text

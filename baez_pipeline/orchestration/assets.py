@@ -5,6 +5,8 @@ finished (design, decisions 1 and 2). Tables go through `store.py` in the body, 
 is called once, with the whole output, after the last feature.
 """
 
+import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +24,12 @@ FEATURES_PER_RUN = 500
 """Features in one run of a backfill: a model is loaded once for all of them, and launching stays fast (design 1)."""
 
 CHECK = "no_failed_rows"
+
+SECONDS_BETWEEN_LINES = 2.0
+"""Progress lines are events that the instance keeps: not one per feature where features take milliseconds."""
+
+# backfill_policy= is marked beta in dagster 1.13; the warning would be printed once per asset.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build_assets(chain: Chain, equipment: Equipment) -> list[dg.AssetsDefinition]:
@@ -83,9 +91,13 @@ def _run(
     context: dg.AssetExecutionContext, chain: Chain, step: Step, equipment: Equipment, features: list[str]
 ) -> StepReport:
     finished: set[str] = set()
+    last_said = 0.0
 
     def tell(progress: Progress) -> None:
-        context.log.info(progress.sentence)
+        nonlocal last_said
+        if progress.done == progress.total or time.monotonic() - last_said > SECONDS_BETWEEN_LINES:
+            last_said = time.monotonic()
+            context.log.info(progress.sentence)
         if progress.feature and progress.part == step.parts(equipment)[-1]:
             finished.add(progress.feature)
 

@@ -1,7 +1,5 @@
 """Putting definitions together; tests and the command line build variants of them."""
 
-import warnings
-
 import dagster as dg
 
 from baez_pipeline.equipment import Equipment
@@ -9,9 +7,6 @@ from baez_pipeline.experiment import Surroundings, load_experiment
 from baez_pipeline.orchestration.assets import build_assets
 from baez_pipeline.orchestration.jobs import build_jobs
 from baez_pipeline.steps import build_chain
-
-# backfill_policy= is marked beta in dagster 1.13; the warning would be printed once per asset.
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build_definitions(surroundings: Surroundings) -> dg.Definitions:

@@ -20,12 +20,14 @@ class _Line(logging.Formatter):
         return f"{time.strftime('%H:%M:%S', time.localtime(record.created))}  {said}"
 
 
-@dg.logger(description=__doc__)
-def progress_logger(init: dg.InitLoggerContext) -> logging.Logger:
-    """A logger that prints what steps say."""
+def _progress_logger(init: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("baez_pipeline.progress", level=logging.INFO)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Line())
     handler.addFilter(_ProgressOnly())
     logger.addHandler(handler)
     return logger
+
+
+progress_logger = dg.LoggerDefinition(_progress_logger, description=__doc__)
+"""A logger that prints what steps say."""

@@ -18,28 +18,21 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-
-from baez_pipeline.llm.delphi_client import FailedAnswerError
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
-from baez_pipeline.llm.local_model import END_OF_TEXT
-from baez_pipeline.llm.smollm2 import CONTEXT_LENGTH, MODEL_ID, REVISION, load_smollm2
+from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION
 from baez_pipeline.scoring.examples import as_written
 from baez_pipeline.scoring.judge_threshold import thresholds
-from baez_pipeline.tables import Outcome
+from baez_pipeline.scoring.label_likelihood import Beginning, label_log_probabilities
 
 Question = Literal["detection", "fuzz"]
 
 LEADS: dict[Question, str] = {
-    "detection": "{text}\n\nThe text above mentions",
-    "fuzz": '{text}\n\nIn the text above, "{marked}" is about',
+    "detection": "\n\nThe text above mentions",
+    "fuzz": '\n\nIn the text above, "{marked}" is about',
 }
-"""What stands before a label."""
+"""What stands between text and label."""
 
 LEADS_WITHOUT_TEXT: dict[Question, str] = {"detection": "The text above mentions", "fuzz": "The text above is about"}
-
-TOKENS_PER_PASS = 1024
-"""Tokens that go through the model at once, padding included: a request of 20 windows of 32 tokens."""
 
 
 class LikelihoodJudge(Client):  # type: ignore[misc]
@@ -83,17 +76,19 @@ def read_question(message: str) -> tuple[str, list[str]]:
     return opening.removeprefix("Latent explanation: "), examples
 
 
-def read_marks(shown: str) -> tuple[str, list[str]]:
-    """A shown text without its marks, and the marked pieces of it. The text has no angle brackets of its own."""
-    pieces = re.split("<<|>>", shown)
-    return "".join(pieces), pieces[1::2]
+def read_marks(shown: str) -> tuple[str, list[tuple[int, int]]]:
+    """A shown text without its marks, and the characters that were marked. The text has no < or > of its own."""
+    text = ""
+    marked: list[tuple[int, int]] = []
+    for index, piece in enumerate(re.split("<<|>>", shown)):
+        if index % 2:
+            marked.append((len(text), len(text) + len(piece)))
+        text += piece
+    return text, marked
 
 
 def gains(question: Question, label: str, shown: Sequence[str]) -> list[float]:
     """log p(label | text) - log p(label) for each text, in nats per token of the label.
-
-    The texts are computed together, in an order of their own, so that padding and shapes, and with them the last bit
-    of every gain, depend on label and texts alone.
 
     Args:
         question: whether the label is said of the text or of its marked words.
@@ -103,63 +98,28 @@ def gains(question: Question, label: str, shown: Sequence[str]) -> list[float]:
     Raises:
         FailedAnswerError: text and label together exceed the model's context.
     """
-    leads = [lead(question, text) for text in shown]
-    distinct = sorted(set(leads))
-    after_text = dict(zip(distinct, _label_log_probabilities(distinct, label), strict=True))
-    (alone,) = _label_log_probabilities([LEADS_WITHOUT_TEXT[question]], label)
-    return [after_text[each] - alone for each in leads]
+    after_texts = label_log_probabilities([beginning(question, text) for text in shown], label)
+    (alone,) = label_log_probabilities([Beginning("", LEADS_WITHOUT_TEXT[question])], label)
+    return [after_text - alone for after_text in after_texts]
 
 
-def lead(question: Question, shown: str) -> str:
-    """What the label is put after: the text as it was written, and the beginning of a statement about it."""
+def beginning(question: Question, shown: str) -> Beginning:
+    """What the label is put after, for a text as it is shown."""
     if question == "detection":
-        return LEADS[question].format(text=as_written(shown).strip())
+        return Beginning(as_written(shown).strip(), LEADS[question])
     text, marked = read_marks(shown)
     # A word that is marked twice is named once.
-    words = dict.fromkeys(as_written(piece).strip() for piece in marked)
-    return LEADS[question].format(text=as_written(text).strip(), marked=", ".join(words))
+    words = dict.fromkeys(as_written(_whole_words(text, *span)).strip() for span in marked)
+    return Beginning(as_written(text).strip(), LEADS[question].format(marked=", ".join(words)))
 
 
-def _label_log_probabilities(leads: Sequence[str], label: str) -> list[float]:
-    """Mean log p over the label's tokens after each lead, in nats."""
-    label_ids = _ids(f" {label}")
-    inputs = [[END_OF_TEXT, *_ids(each), *label_ids] for each in leads]
-    longest = max(len(ids) for ids in inputs)
-    if longest > CONTEXT_LENGTH:
-        raise FailedAnswerError(
-            Outcome.ERROR,
-            f"Label and text have {longest:,} tokens together; the context of {MODEL_ID} ends at {CONTEXT_LENGTH:,}.",
-        )
-    at_once = max(1, TOKENS_PER_PASS // longest)
-    return [
-        mean
-        for start in range(0, len(inputs), at_once)
-        for mean in _mean_of_last(len(label_ids), inputs[start : start + at_once])
-    ]
-
-
-def _ids(text: str) -> list[int]:
-    _, tokenizer = load_smollm2()
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-    return ids
-
-
-@torch.inference_mode()
-def _mean_of_last(count: int, inputs: Sequence[Sequence[int]]) -> list[float]:
-    """Mean log p over the last `count` tokens of each sequence."""
-    model, _ = load_smollm2()
-    width = max(len(ids) for ids in inputs)
-    # Padding comes last, where no token of a sequence can see it.
-    padded = torch.tensor([[*ids, *[END_OF_TEXT] * (width - len(ids))] for ids in inputs], device=model.device)
-    ends = torch.tensor([len(ids) for ids in inputs], device=model.device)
-    positions = ends[:, None] - count + torch.arange(count, device=model.device)
-    states = model.model(padded, use_cache=False).last_hidden_state
-    # The vocabulary is a fifth of the model's work, and only the tokens before the label's are asked about.
-    before = states.gather(1, (positions - 1)[..., None].expand(-1, -1, states.shape[-1]))
-    log_probabilities = model.lm_head(before).float().log_softmax(-1)
-    chosen = log_probabilities.gather(-1, padded.gather(1, positions)[..., None]).squeeze(-1)
-    means: list[float] = chosen.double().mean(-1).tolist()
-    return means
+def _whole_words(text: str, start: int, end: int) -> str:
+    """The span with the rest of the words that it cuts: a token may be a piece of a word, which says little alone."""
+    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+        end += 1
+    return text[start:end]
 
 
 def _response(log_odds: Sequence[float]) -> Response:

@@ -25,7 +25,7 @@ def labels_step(method_name: str) -> Step:
                 maximum_words=settings.maximum_words,
                 temperature=settings.writer.temperature,
                 max_tokens=settings.writer.max_tokens,
-                prefill=f"{MARKER} {settings.writer.prefill}".rstrip(),
+                prefill=MARKER if settings.writer.prefill else None,
                 seed=experiment.seed,
             ),
             concurrency=settings.writer.concurrency,

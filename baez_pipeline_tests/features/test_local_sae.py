@@ -31,7 +31,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
     folder = write_tiny_sae(tmp_path)
     (folder / name).write_bytes((folder / name).read_bytes()[:20])
     with pytest.raises(SourceError, match=name):
-        LocalSae.open(folder)
+        LocalSae.open(folder).record(0)
 
 
 def test_a_missing_row_is_noticed(tmp_path):

@@ -9,7 +9,7 @@ from baez_pipeline.scoring import judge_labels, open_benchmark
 from baez_pipeline.scoring.feature_scores import feature_scores
 from baez_pipeline_tests.scoring.planted_rows import labels_table, music_splits, split_row, splits_table
 
-RIGHT, WRONG = "music and songs", "rivers, elections, genes, war and banks"
+RIGHT, WRONG = "music and songs", "history and politics"
 
 
 def judge(benchmark: str, labels: pl.DataFrame, splits: pl.DataFrame, settings: Scoring | None = None, seed: int = 1):
@@ -45,7 +45,7 @@ def test_every_test_example_and_negative_has_its_judgement(judged):
 def test_a_right_label_is_told_from_a_wrong_one(judged):
     right, wrong = (feature_scores(table).row(0, named=True)["auroc"] for table in judged)
     assert right > 0.9
-    assert wrong < 0.5
+    assert wrong < 0.6
 
 
 def test_examples_are_asked_about_in_the_same_order_for_every_label(judged):
@@ -92,7 +92,8 @@ def test_an_example_with_nothing_to_mark_fails_alone():
     silent = split_row("toy_000001", "silent", [" no", " peak"], 1, role="negative", rank=9) | {
         "donor_activations": [0, 0]
     }
-    ((_, table),) = judge("fuzz", labels_table(RIGHT), pl.concat([music_splits(), splits_table([silent])]))
+    few = music_splits().filter((pl.col("rank") <= 2) & (pl.col("role") != "train"))
+    ((_, table),) = judge("fuzz", labels_table(RIGHT), pl.concat([few, splits_table([silent])]))
     failed = table.filter(pl.col("outcome") != "ok")
     assert failed.select("example", "outcome", "answer").rows() == [("silent", "no_evidence", None)]
     assert table.height == 4

@@ -44,8 +44,8 @@ def test_marks_are_told_from_the_texts_own_brackets():
     _, texts, _ = question(FuzzingScorer(None), delphi_record("label", shown))
     by_text = {example.text: example for example in shown}
     for text in texts:
-        unmarked, marked = read_marks(text)
-        assert marked == [by_text[unmarked].tokens[1]]
+        unmarked, spans = read_marks(text)
+        assert [unmarked[start:end] for start, end in spans] == [by_text[unmarked].tokens[1]]
 
 
 def test_the_judge_gets_the_text_as_it_was_written():

@@ -10,9 +10,9 @@ from baez_pipeline.errors import SourceError
 from baez_pipeline.llm.delphi_client import FailedAnswerError
 from baez_pipeline.llm.delphi_import import Client, DetectionScorer, Response
 from baez_pipeline.llm.smollm2 import load_smollm2
-from baez_pipeline.scoring import likelihood_judge
+from baez_pipeline.scoring import label_likelihood
 from baez_pipeline.scoring.judge_threshold import Threshold, thresholds
-from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge, gains, lead
+from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge, beginning, gains
 from baez_pipeline.tables import Outcome
 from baez_pipeline_tests.scoring.planted_rows import MUSIC, OTHERS
 
@@ -38,22 +38,27 @@ def test_a_gain_is_the_labels_log_probability_after_the_text_less_that_without_i
 
 def test_fuzz_asks_about_the_marked_words():
     shown = " The<< band>> recorded a<< new song>>⏎by a ‹b›<< band>>"
-    assert lead("fuzz", shown) == (
-        'The band recorded a new song\nby a <b> band\n\nIn the text above, "band, new song" is about'
+    assert beginning("fuzz", shown) == (
+        "The band recorded a new song\nby a <b> band",
+        '\n\nIn the text above, "band, new song" is about',
     )
 
 
-def test_equal_texts_have_equal_gains_wherever_they_stand_and_whatever_came_before():
+def test_a_marked_piece_of_a_word_stands_for_the_word():
+    shown = " A photo<<graph>>er in 1<<9>>4<<4>>, said<<,>> and<< she>>"
+    assert beginning("fuzz", shown).lead == '\n\nIn the text above, "photographer, 1944, ,, she" is about'
+
+
+def test_gains_depend_on_no_order_and_on_nothing_that_came_before():
     first = gains("detection", "music", [SHORT, OTHERS[0], SHORT])
     gains("detection", "another label", MUSIC[:1])
-    again = gains("detection", "music", [OTHERS[0], SHORT])
-    assert first[0] == first[2] == again[1]
-    assert first[1] == again[0]
+    again = gains("detection", "music", [OTHERS[0], SHORT, SHORT])
+    assert (first[1], {first[0], first[2]}) == (again[0], {again[1], again[2]})
 
 
 def test_more_texts_than_a_pass_holds_are_judged_in_several(monkeypatch):
     together = gains("detection", "music", MUSIC)
-    monkeypatch.setattr(likelihood_judge, "TOKENS_PER_PASS", 40)
+    monkeypatch.setattr(label_likelihood, "TOKENS_PER_PASS", 40)
     assert gains("detection", "music", MUSIC) == pytest.approx(together, abs=1e-4)
 
 
@@ -71,6 +76,14 @@ def test_for_fuzz_the_marks_decide():
     music, river = gains("fuzz", "music", [on_music, on_river]), gains("fuzz", "rivers", [on_music, on_river])
     assert music[0] > music[1]
     assert river[0] < river[1]
+
+
+def test_texts_are_read_again_when_they_fell_out_of_memory_and_the_gains_are_the_same(monkeypatch):
+    kept = gains("detection", "music", MUSIC)
+    monkeypatch.setattr(label_likelihood, "TOKENS_KEPT", 0)
+    gains("detection", "music", OTHERS[:1])
+    assert tuple(sorted(text.strip() for text in MUSIC)) not in label_likelihood._read_texts
+    assert gains("detection", "music", MUSIC) == kept
 
 
 def ask(judge: LikelihoodJudge, label: str, examples: list[str]) -> Response:
