@@ -25,9 +25,10 @@ from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.experiment import Split
 from baez_pipeline.features.examples import shown_window
+from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.llm.delphi_import import DetectionScorer, FuzzingScorer
 from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION, load_smollm2
-from baez_pipeline.scoring.examples import ShownExample, delphi_record, shown_token
+from baez_pipeline.scoring.examples import ShownExample, delphi_record
 from baez_pipeline.scoring.judge_threshold import CALIBRATION, Threshold
 from baez_pipeline.scoring.likelihood_judge import LEADS, Question, gains
 
@@ -163,7 +164,7 @@ def _accuracy(threshold: Threshold, measured: tuple[NDArray[Any], NDArray[Any]])
 def calibrate_judge(output: Path = CALIBRATION) -> dict[str, Any]:
     """Measure the judge on planted features, fit its thresholds and write both.
 
-    Takes some four minutes on two cores.
+    Takes three and a half minutes on one core.
 
     Returns:
         What was written: for each question threshold and scale (nats per token of the label), mean AUROC over features

@@ -60,8 +60,8 @@ def _record(train: pl.DataFrame) -> object:
     """
     import torch
 
+    from baez_pipeline.features.shown_text import shown_token
     from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRecord
-    from baez_pipeline.scoring.examples import shown_token
 
     record = LatentRecord(latent=Latent("", 0))
     largest = max(train["peak_activation"])

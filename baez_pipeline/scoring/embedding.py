@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from baez_pipeline.embedding import SentenceEmbedder
+from baez_pipeline.features.shown_text import as_written
 from baez_pipeline.llm.delphi_import import EmbeddingScorer
-from baez_pipeline.scoring.examples import ShownExample, as_written, delphi_record
+from baez_pipeline.scoring.examples import ShownExample, delphi_record
 from baez_pipeline.scoring.judgement import Judgement
 
 

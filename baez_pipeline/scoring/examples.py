@@ -14,14 +14,8 @@ from typing import Any
 import polars as pl
 import torch
 
-from baez_pipeline.features.examples import SPECIAL_TOKENS
+from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRecord, NonActivatingExample
-
-LINE_BREAK = "⏎"
-# Every character that Python, a terminal or a model may take for the end of a line.
-_ON_ONE_LINE = str.maketrans(dict.fromkeys("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", LINE_BREAK))
-_WITHOUT_MARKS = str.maketrans("<>", "‹›")
-_AS_WRITTEN = str.maketrans(LINE_BREAK + "‹›", "\n<>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +71,6 @@ def _shown(row: dict[str, Any], *, marks: bool) -> ShownExample:
         # A token that is not shown cannot be marked.
         activations=[value if token else 0.0 for value, token in zip(activations, tokens, strict=True)],
     )
-
-
-def shown_token(token: str, *, marks: bool) -> str:
-    """A token as it is shown: no special token, no line break and, where tokens are marked, no angle bracket."""
-    if token in SPECIAL_TOKENS:
-        return ""
-    shown = token.translate(_ON_ONE_LINE)
-    return shown.translate(_WITHOUT_MARKS) if marks else shown
-
-
-def as_written(shown: str) -> str:
-    """A shown text without marks as its author wrote it; every character keeps its place."""
-    return shown.translate(_AS_WRITTEN)
 
 
 def delphi_record(label: str, examples: Sequence[ShownExample]) -> LatentRecord:

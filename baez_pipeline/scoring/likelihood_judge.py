@@ -18,9 +18,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from baez_pipeline.features.shown_text import as_written
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
 from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION
-from baez_pipeline.scoring.examples import as_written
 from baez_pipeline.scoring.judge_threshold import thresholds
 from baez_pipeline.scoring.label_likelihood import Beginning, label_log_probabilities
 
@@ -45,11 +45,8 @@ class LikelihoodJudge(Client):  # type: ignore[misc]
 
     @property
     def identity(self) -> str:
-        """The model with its revision, and all else that its answers depend on."""
-        return (
-            f"{MODEL_ID} ({REVISION}) by likelihood of the label after {LEADS[self._question]!r}, "
-            f"threshold {self._threshold.threshold:+.4f}, scale {self._threshold.scale:.4f}"
-        )
+        """The model with its revision, the question and its threshold; the wording is the calibration's."""
+        return f"{MODEL_ID} ({REVISION}) by likelihood, {self._question} over {self._threshold.threshold:+.4f}"
 
     async def generate(self, prompt: list[dict[str, str]], **_: object) -> Response:
         """Answers for all examples of a question, as the list that delphi asks for, with log-probabilities.

@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.experiment import Experiment, Sample, Split, load_experiment
+from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split, load_experiment
 from baez_pipeline.orchestration.assets import CHECK
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.orchestration.runs import RunFailed, run_chain
 from baez_pipeline.steps import State, build_chain
 from baez_pipeline.store import Address
+from baez_pipeline_tests.tiny_sae import write_tiny_sae
 
 
 def small_experiment() -> Experiment:
@@ -118,10 +119,15 @@ def test_a_damaged_input_is_a_sentence_and_leaves_the_rest(ran):
 
 def test_a_source_with_too_few_features_fails_the_run_with_its_sentence(ran, tmp_path):
     _, instance, _ = ran
-    greedy = small_experiment().model_copy(update={"name": "greedy", "sample": Sample(features=3000)})
-    with pytest.raises(RunFailed, match="has only .* features with at least 15 distinct activating examples"):
-        run_chain(Equipment(greedy, str(tmp_path)), instance=instance)
-    assert not list(tmp_path.rglob("*.parquet"))
+    changes = {
+        "name": "greedy",
+        "source": LocalSaeSource(path=write_tiny_sae(tmp_path / "sae", rare={1, 2})),
+        "sample": Sample(features=39),
+    }
+    greedy = small_experiment().model_copy(update=changes)
+    with pytest.raises(RunFailed, match="has only 38 features with at least 15 distinct activating examples"):
+        run_chain(Equipment(greedy, str(tmp_path / "data")), instance=instance)
+    assert not (tmp_path / "data").exists()
 
 
 def test_failed_rows_turn_the_check_red_and_the_rest_goes_on(ran, tmp_path):

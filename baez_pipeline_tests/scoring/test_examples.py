@@ -2,8 +2,9 @@
 
 import pytest
 
+from baez_pipeline.features.shown_text import as_written, shown_token
 from baez_pipeline.llm.delphi_import import DetectionScorer, FuzzingScorer, LatentRecord
-from baez_pipeline.scoring.examples import ShownExample, as_written, delphi_record, shown_examples, shown_token
+from baez_pipeline.scoring.examples import ShownExample, delphi_record, shown_examples
 from baez_pipeline.scoring.likelihood_judge import read_marks, read_question
 from baez_pipeline_tests.scoring.planted_rows import music_splits, split_row, splits_table
 
