@@ -29,8 +29,8 @@ from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.llm.delphi_import import DetectionScorer, FuzzingScorer
 from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION, load_smollm2
 from baez_pipeline.scoring.examples import ShownExample, delphi_record
-from baez_pipeline.scoring.judge_threshold import CALIBRATION, Threshold
-from baez_pipeline.scoring.likelihood_judge import LEADS, Question, gains
+from baez_pipeline.scoring.judge_threshold import CALIBRATION, LEADS, Question, Threshold
+from baez_pipeline.scoring.likelihood_judge import gains
 
 TEXTS = ("held_out_windows.parquet", "neighbour_bank_windows.parquet")
 

@@ -1,12 +1,21 @@
-"""The likelihood judge's thresholds, fitted beforehand by `embedded/judge_calibration.py` and shipped as JSON."""
+"""The likelihood judge's wording, and its thresholds, which `embedded/judge_calibration.py` fitted beforehand."""
 
 import functools
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.errors import SourceError
+
+Question = Literal["detection", "fuzz"]
+
+LEADS: dict[Question, str] = {
+    "detection": "\n\nThe text above mentions",
+    "fuzz": '\n\nIn the text above, "{marked}" is about',
+}
+"""What stands between text and label."""
 
 CALIBRATION = DATA / "judge_calibration.json"
 

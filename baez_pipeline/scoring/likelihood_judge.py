@@ -16,21 +16,12 @@ instructions and few-shot examples would be noise to it.
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 from baez_pipeline.features.shown_text import as_written
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
 from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION
-from baez_pipeline.scoring.judge_threshold import thresholds
+from baez_pipeline.scoring.judge_threshold import LEADS, Question, thresholds
 from baez_pipeline.scoring.label_likelihood import Beginning, label_log_probabilities
-
-Question = Literal["detection", "fuzz"]
-
-LEADS: dict[Question, str] = {
-    "detection": "\n\nThe text above mentions",
-    "fuzz": '\n\nIn the text above, "{marked}" is about',
-}
-"""What stands between text and label."""
 
 LEADS_WITHOUT_TEXT: dict[Question, str] = {"detection": "The text above mentions", "fuzz": "The text above is about"}
 

@@ -6,6 +6,7 @@ from typing import Any
 from baez_pipeline.equipment import MINILM, SMOLLM2, Equipment
 from baez_pipeline.experiment import Benchmark
 from baez_pipeline.scoring import judge_labels
+from baez_pipeline.scoring.judge_threshold import LEADS
 from baez_pipeline.steps.step import Produced, Step, Work
 from baez_pipeline.tables import JudgedExamples
 
@@ -31,6 +32,7 @@ def scores_step(benchmark: Benchmark) -> Step:
                 "judge": equipment.experiment.scoring.judge.model_dump(mode="json"),
                 "model": SMOLLM2,
                 "calibration": equipment.calibration_identity,
+                "wording": LEADS,
             }
         )
         return {**judged_by, "seed": equipment.experiment.seed}

@@ -6,7 +6,7 @@ import pytest
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.judge_calibration import PLANTED, TEXTS, _active, _fit, planted_examples, shipped_figures
-from baez_pipeline.scoring.likelihood_judge import LEADS
+from baez_pipeline.scoring.judge_threshold import LEADS
 
 
 @pytest.fixture(scope="module")

@@ -109,9 +109,9 @@ def test_a_text_beyond_the_context_is_a_failed_answer():
     assert failure.value.outcome is Outcome.ERROR
 
 
-def test_the_identity_holds_what_the_answers_depend_on():
+def test_the_identity_names_model_question_and_threshold():
     identity = LikelihoodJudge("fuzz").identity
-    for part in ("smollm2-135m-instruct", "Q4_1", "is about", f"{thresholds()['fuzz'].threshold:+.4f}"):
+    for part in ("smollm2-135m-instruct", "Q4_1", "fuzz", f"{thresholds()['fuzz'].threshold:+.4f}"):
         assert part in identity
 
 
