@@ -128,5 +128,5 @@ def _pools(roster: pl.DataFrame) -> list[Pool]:
 
 
 def _missed(roster: pl.DataFrame) -> list[dict[str, Any]]:
-    missed = roster.filter(~pl.col("outcome").is_in(["kept", "not_needed"])).sort("pool", "draw")
+    missed = roster.filter(pl.col("outcome") != "kept").sort("pool", "draw")
     return [row | {"outcome": row["outcome"].replace("_", " ")} for row in missed.to_dicts()]

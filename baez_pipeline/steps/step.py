@@ -130,6 +130,8 @@ class Chain:
     def fingerprint(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> str | None:
         """What the table would be made from now; None while something that it reads is missing."""
         inputs: dict[str, str] = {}
+        if step.reads(part) and equipment.store.entry(Address(table="feature_sample")) is None:
+            return None
         for table in step.reads(part):
             read = self._steps[table]
             features = [feature] if step.per_feature else self.kept_features(equipment)

@@ -4,7 +4,7 @@ import dataframely as dy
 
 from baez_pipeline.tables.outcomes import detail_column, outcome_column
 
-DRAW_OUTCOMES = ["kept", "missing", "dead", "too_few_examples", "not_needed"]
+DRAW_OUTCOMES = ["kept", "missing", "dead", "too_few_examples"]
 
 
 def feature_column() -> dy.String:

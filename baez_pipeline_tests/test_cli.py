@@ -1,0 +1,58 @@
+"""The command line as a user meets it: one sentence for bad input, no traceback, nothing half-written."""
+
+import pytest
+
+from baez_pipeline import cli
+
+
+@pytest.fixture
+def baez(monkeypatch, tmp_path, capsys):
+    """Run the command in an empty folder; its exit code, and what it printed to either stream as one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BAEZ_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["baez", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code, " ".join((printed.out + printed.err).split())
+
+    return run
+
+
+def test_an_unknown_experiment_is_a_sentence(baez, tmp_path):
+    code, said = baez("run", "smolm2")
+    assert code == 1
+    assert said.startswith("baez: Unknown experiment 'smolm2': the package ships")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_misspelt_key_is_a_sentence(baez, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[split]\ntrian = 5\n')
+    code, said = baez("run", "mine.toml")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "unknown key 'split.trian'; known here: train, test, negatives, window" in said
+
+
+def test_a_report_before_any_run_says_what_to_do(baez):
+    code, said = baez("report", "smollm2")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "score_summary.parquet is missing: make the step that writes it (baez run)" in said
+
+
+def test_the_status_before_any_run_says_that_everything_is_to_be_done(baez):
+    code, said = baez("status", "smollm2")
+    assert code == 0
+    assert "feature_sample │ 1 │ │ │ 1" in said
+    assert "score_summary │ 1 │ │ │ │ 1" in said
+
+
+def test_a_source_that_is_not_there_is_a_sentence(baez, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[source]\npath = "nowhere"\n')
+    code, said = baez("run", "mine.toml")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "No activations-*.parquet in nowhere" in said
+    assert not list(tmp_path.rglob("*.parquet"))
