@@ -168,6 +168,8 @@ def _metadata_of(chain: Chain, step: Step, equipment: Equipment, feature: str | 
         n_failed=sum(entry.n_failed for entry in entries),
     )
     metadata = table_metadata(frame, total, store.location(addresses[0]))
+    if step.markdown:
+        metadata["table"] = dg.MetadataValue.md(step.markdown(equipment))
     return metadata | step_pages(step, equipment), total.n_failed
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from baez_pipeline import reports
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.steps.results import all_feature_scores, score_tables
+from baez_pipeline.steps.results import all_feature_scores, method_table_markdown, score_tables
 from baez_pipeline.steps.step import Produced, Step, Work
 from baez_pipeline.tables import Pages
 
@@ -115,4 +115,5 @@ def experiment_report(experiment: Experiment) -> Step:
         ),
         depends_on=lambda equipment, part: experiment.model_dump(mode="json", exclude={"source"}),
         compute=compute,
+        markdown=method_table_markdown,
     )

@@ -1,16 +1,19 @@
 """Steps over all features: summary, paired comparison, label distances."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import dataframely as dy
 import polars as pl
 
-from baez_pipeline.equipment import MINILM
-from baez_pipeline.experiment import Experiment
+from baez_pipeline.equipment import MINILM, Equipment
+from baez_pipeline.experiment import Experiment, Statistics
+from baez_pipeline.reports import as_markdown, method_table
 from baez_pipeline.scoring.feature_scores import feature_scores
 from baez_pipeline.statistics import label_distances as distances_between
 from baez_pipeline.statistics import method_comparison as compare_methods
 from baez_pipeline.statistics import score_summary as summarise
 from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.store import Address
 from baez_pipeline.tables import LabelDistances, MethodComparison, ScoreSummary
 
 
@@ -25,39 +28,52 @@ def all_feature_scores(work: Work) -> pl.DataFrame:
     return feature_scores(pl.concat(judged))
 
 
+def method_table_markdown(equipment: Equipment) -> str:
+    """The method-by-benchmark table of a score summary that is there."""
+    summary = equipment.store.read(Address(table="score_summary"), schema=ScoreSummary)
+    return as_markdown(method_table(summary, confidence=equipment.experiment.statistics.confidence))
+
+
 def score_summary(experiment: Experiment) -> Step:
     """The step `score_summary`."""
-
-    def compute(work: Work) -> Iterator[Produced]:
-        yield None, summarise(all_feature_scores(work), experiment.statistics, seed=experiment.seed)
-
-    return Step(
+    return _over_scores(
+        experiment,
+        ScoreSummary,
+        summarise,
         name="score_summary",
-        schema=ScoreSummary,
-        room="statistics",
         description="Each metric of each method and benchmark over features: mean, median, spread, interval, failures.",
-        version=1,
-        per_feature=False,
-        reads=lambda part: score_tables(experiment),
-        depends_on=lambda equipment, part: {
-            "statistics": experiment.statistics.model_dump(mode="json"),
-            "seed": experiment.seed,
-        },
-        compute=compute,
+        markdown=method_table_markdown,
     )
 
 
 def method_comparison(experiment: Experiment) -> Step:
     """The step `method_comparison`."""
+    return _over_scores(
+        experiment,
+        MethodComparison,
+        compare_methods,
+        name="method_comparison",
+        description="Every two methods on the same features and examples: mean difference with its interval.",
+    )
 
+
+def _over_scores(
+    experiment: Experiment,
+    schema: type[dy.Schema],
+    statistic: Callable[[pl.DataFrame, Statistics, int], pl.DataFrame],
+    *,
+    name: str,
+    description: str,
+    markdown: Callable[[Equipment], str] | None = None,
+) -> Step:
     def compute(work: Work) -> Iterator[Produced]:
-        yield None, compare_methods(all_feature_scores(work), experiment.statistics, seed=experiment.seed)
+        yield None, statistic(all_feature_scores(work), experiment.statistics, experiment.seed)
 
     return Step(
-        name="method_comparison",
-        schema=MethodComparison,
+        name=name,
+        schema=schema,
         room="statistics",
-        description="Every two methods on the same features and examples: mean difference with its interval.",
+        description=description,
         version=1,
         per_feature=False,
         reads=lambda part: score_tables(experiment),
@@ -66,6 +82,7 @@ def method_comparison(experiment: Experiment) -> Step:
             "seed": experiment.seed,
         },
         compute=compute,
+        markdown=markdown,
     )
 
 

@@ -57,6 +57,8 @@ class Step:
     depends_on: Callable[[Equipment, str | None], Mapping[str, Any]]
     """Part -> every setting, prompt and model revision that the result depends on, as JSON-like values."""
     compute: Callable[["Work"], Iterator[Produced]]
+    markdown: Callable[[Equipment], str] | None = None
+    """What a person wants to see of the table at first sight, from the store."""
     parts: Callable[[Equipment], tuple[str | None, ...]] = lambda equipment: (None,)
     """The parts of the table: the methods, for scores; a part is made and goes stale by itself."""
 
