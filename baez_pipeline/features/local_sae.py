@@ -44,30 +44,43 @@ class LocalSae:
             raise SourceError(
                 f"No activations-*.parquet in {folder}: expected a folder as `baez embedded build` writes it."
             )
-        features = _read(folder / "features.parquet").sort(pl.col("index").cast(pl.Int64))
-        if features["index"].cast(pl.Int64).to_list() != list(range(features.height)):
+        try:
+            features = _read(folder / "features.parquet").sort(pl.col("index").cast(pl.Int64))
+        except pl.exceptions.PolarsError as error:
+            raise SourceError(
+                f"{folder / 'features.parquet'} needs a column index of whole numbers: {error}"
+            ) from error
+        if missing := {"modelId", "layer", "index"} - set(features.columns):
+            raise SourceError(f"{folder / 'features.parquet'} lacks the columns {', '.join(sorted(missing))}.")
+        if not features.height or features["index"].cast(pl.Int64).to_list() != list(range(features.height)):
             raise SourceError(
                 f"{folder / 'features.parquet'} must have one row for each index from 0 on, without gaps."
             )
         try:
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{folder / 'provenance.json'} is missing or not JSON: {error}") from error
+            _ = {name: said["sha256"] for name, said in provenance["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceError(
+                f"{folder / 'provenance.json'} is missing or not JSON that gives each file's sha256: {error!r}"
+            ) from error
         return cls(folder, features, provenance)
 
     @property
     def identity(self) -> str:
         """Source id and the hash of the activation files, so that a rebuilt folder is another source."""
         hashes = {name: said["sha256"] for name, said in sorted(self._provenance["files"].items())}
-        named = "".join(
-            f"{name}:{value}" for name, value in hashes.items() if name.startswith(("activations", "features"))
-        )
+        named = "".join(f"{name}:{value}" for name, value in hashes.items() if name.endswith(".parquet"))
         return f"{self._source_id} {hash_of(named)[:12]}"
 
     @property
     def source_id(self) -> str:
         """Neuronpedia's source id."""
         return self._source_id
+
+    @property
+    def model_id(self) -> str:
+        """The subject model, as the features name it."""
+        return str(self._features["modelId"][0])
 
     @property
     def width(self) -> int:

@@ -41,8 +41,7 @@ def draw_roster(source: FeatureSource, sample: Sample, *, seed: int) -> pl.DataF
         SourceError: the source has too few usable features.
     """
     sampled = _draw_pool(source, "sampled", wanted=sample.features, minimum=sample.minimum_examples, seed=seed)
-    # Two donors is the least that leaves every feature another one to borrow from.
-    donors = _draw_pool(source, "donor", wanted=max(2, sample.donors), minimum=sample.minimum_examples, seed=seed)
+    donors = _draw_pool(source, "donor", wanted=sample.donors, minimum=sample.minimum_examples, seed=seed)
     kept_donors = [draw.feature_index for draw in donors if draw.outcome == "kept"]
     rows = [
         {
@@ -65,6 +64,7 @@ def _draw_pool(source: FeatureSource, pool: Pool, *, wanted: int, minimum: int, 
         if n_kept == wanted:
             return draws
     if pool == "donor" and n_kept >= 2:
+        # A small source lends what it has; example_splits then holds fewer negatives.
         return draws
     raise SourceError(
         f"Source {source.source_id} has only {n_kept} features with at least {minimum} distinct activating examples "

@@ -22,6 +22,11 @@ class FeatureSource(Protocol):
         ...
 
     @property
+    def model_id(self) -> str:
+        """Neuronpedia's id of the subject model."""
+        ...
+
+    @property
     def width(self) -> int:
         """Number of features, dead ones included; indices run from 0 to width - 1."""
         ...

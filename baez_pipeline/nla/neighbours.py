@@ -47,11 +47,10 @@ class Neighbours:
         tokenizer: PreTrainedTokenizerBase,
         settings: NeighboursEngine,
         *,
-        layer: int,
         identity: str,
         folder: Path = DATA,
     ) -> None:
-        """Open the bank in `folder`; `identity` names it with its revision, `layer` is where the experiment reads.
+        """Open the bank in `folder`; `identity` names it with its revision.
 
         Raises:
             SourceError: the bank is missing, or its vectors are not of the model's width.
@@ -61,7 +60,6 @@ class Neighbours:
         self._tokenizer = tokenizer
         self._head = torch.nn.Sequential(model.model.norm, model.lm_head)
         self._bank = NeighbourBank.load(folder)
-        self._layer = layer
         if self._bank.mean.shape[0] != model.config.hidden_size:
             raise SourceError(
                 f"The neighbour bank in {folder} holds vectors of width {self._bank.mean.shape[0]}, "

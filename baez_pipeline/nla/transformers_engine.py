@@ -66,7 +66,7 @@ class TransformersVerbalizer:
             self._prompt = model.get_input_embeddings()(torch.tensor(ids, device=model.device))
 
     @classmethod
-    def open(cls, settings: TransformersEngine, *, layer: int) -> "TransformersVerbalizer":
+    def open(cls, settings: TransformersEngine, *, layer: int, identity: str) -> "TransformersVerbalizer":
         """Load the verbalizer from its folder, on a GPU where there is one (accelerate places large models).
 
         Raises:
@@ -79,7 +79,7 @@ class TransformersVerbalizer:
             folder, dtype=torch.bfloat16 if on_gpu else torch.float32, device_map="auto" if on_gpu else None
         ).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return cls(model, tokenizer, sidecar, settings, layer=layer, identity=folder.name)
+        return cls(model, tokenizer, sidecar, settings, layer=layer, identity=identity)
 
     def explain(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
         """One explanation per vector (n, d_model); a seed decides its own row alone."""

@@ -19,6 +19,7 @@ from baez_pipeline.orchestration.metadata import column_schema, table_metadata
 from baez_pipeline.orchestration.partitions import feature_partitions, register
 from baez_pipeline.steps import Chain, Progress, Step, StepReport, run_step
 from baez_pipeline.store import Address, Entry, hash_of
+from baez_pipeline.tables import Pages
 
 FEATURES_PER_RUN = 500
 """Features in one run of a backfill: a model is loaded once for all of them, and launching stays fast (design 1)."""
@@ -128,13 +129,11 @@ def _results(
     features: list[str],
     report: StepReport,
 ) -> Iterator[Any]:
-    failures: dict[str, int] = {}
     units: list[str | None] = [*features] or [None]
     for feature in units:
-        metadata, n_failed = _metadata_of(chain, step, equipment, feature)
-        if n_failed:
-            failures[feature or step.name] = n_failed
+        metadata = _metadata_of(chain, step, equipment, feature)
         context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=feature)
+    failures = _failures(chain, step, equipment)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key=context.asset_key,
@@ -156,7 +155,18 @@ def _results(
     )
 
 
-def _metadata_of(chain: Chain, step: Step, equipment: Equipment, feature: str | None) -> tuple[dict[str, Any], int]:
+def _failures(chain: Chain, step: Step, equipment: Equipment) -> dict[str, int]:
+    """Failed rows by feature, over all features: a good run of three must not hide what failed in an earlier one."""
+    features: list[str | None] = [*chain.kept_features(equipment)] if step.per_feature else [None]
+    failures: dict[str, int] = {}
+    for feature in features:
+        entries = [equipment.store.entry(address) for address in chain.addresses(step, equipment, [feature])]
+        if n_failed := sum(entry.n_failed for entry in entries if entry):
+            failures[feature or step.name] = n_failed
+    return failures
+
+
+def _metadata_of(chain: Chain, step: Step, equipment: Equipment, feature: str | None) -> dict[str, Any]:
     store = equipment.store
     addresses = chain.addresses(step, equipment, [feature])
     entries = [entry for address in addresses if (entry := store.entry(address))]
@@ -170,15 +180,15 @@ def _metadata_of(chain: Chain, step: Step, equipment: Equipment, feature: str | 
     metadata = table_metadata(frame, total, store.location(addresses[0]))
     if step.markdown:
         metadata["table"] = dg.MetadataValue.md(step.markdown(equipment))
-    return metadata | step_pages(step, equipment), total.n_failed
+    return metadata | _pages(step, equipment)
 
 
-def step_pages(step: Step, equipment: Equipment) -> dict[str, Any]:
-    """Links to the pages that a step writes beside its table."""
-    if step.schema.__name__ != "Pages":
+def _pages(step: Step, equipment: Equipment) -> dict[str, Any]:
+    """Where a step's pages lie. Paths, not links: a browser opens no file from a page of a server."""
+    if step.schema is not Pages:
         return {}
     pages = equipment.store.read(Address(table=step.name), schema=step.schema)
     return {
-        row["page"]: dg.MetadataValue.url(f"file://{equipment.store.page_location(row['page'])}")
+        row["page"]: dg.MetadataValue.path(equipment.store.page_location(row["page"]))
         for row in pages.iter_rows(named=True)
     }

@@ -25,8 +25,9 @@ def register(instance: dg.DagsterInstance, experiment: str, features: list[str])
     present = list(instance.get_dynamic_partitions(name))
     if present == features:
         return 0, 0
-    gone = [key for key in present if key not in set(features)]
-    kept = [key for key in present if key in set(features)]
+    wanted = set(features)
+    gone = [key for key in present if key not in wanted]
+    kept = [key for key in present if key in wanted]
     if kept != features[: len(kept)]:
         for key in kept:
             instance.delete_dynamic_partition(name, key)

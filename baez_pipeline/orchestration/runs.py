@@ -15,13 +15,19 @@ from baez_pipeline.errors import BaezError, ExperimentError
 from baez_pipeline.orchestration.assets import build_assets
 from baez_pipeline.orchestration.console import progress_logger
 from baez_pipeline.orchestration.jobs import PHASES, build_jobs, job_name
-from baez_pipeline.steps import build_chain
+from baez_pipeline.steps import Chain, build_chain
 
 HOME = ".dagster"
+OUR_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
+"""In the checkout, beside the package."""
 
 
 class RunFailed(BaezError):
     """A run of the chain did not end well; the message is the first failed step's."""
+
+
+class Unfinished(BaezError):
+    """The chosen features are done, but the results are about all of them, and others are missing."""
 
 
 def dagster_home() -> Path:
@@ -30,12 +36,13 @@ def dagster_home() -> Path:
     The file is copied anew on each start, so that a change of it in the checkout is not silently ignored.
     """
     given = os.environ.get("DAGSTER_HOME")
-    home = Path(given) if given else Path.cwd() / HOME
+    home = Path(given).expanduser().resolve() if given else Path.cwd() / HOME
     home.mkdir(parents=True, exist_ok=True)
-    ours = Path.cwd() / "dagster.yaml"
-    if not given and ours.is_file():
-        shutil.copyfile(ours, home / "dagster.yaml")
+    # A home of the user's own keeps its settings.
+    if OUR_SETTINGS.is_file() and not (given and (home / "dagster.yaml").exists()):
+        shutil.copyfile(OUR_SETTINGS, home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     return home
 
 
@@ -78,6 +85,11 @@ def run_chain(
     tags = {"baez/redo_failed": "true"} if redo_failed else {}
     for phase in PHASES:
         job = definitions.resolve_job_def(job_name(equipment.experiment, phase))
+        if phase == "results" and (missing := _without_scores(chain, equipment)):
+            raise Unfinished(
+                f"{len(missing)} of the experiment's features have no scores yet, {missing[0]} among them: "
+                "table and report wait for them. Run without --features to make them all."
+            )
         if phase != "features":
             _execute(job, instance, tags)
             continue
@@ -89,13 +101,28 @@ def run_chain(
             )
 
 
+def _without_scores(chain: Chain, equipment: Equipment) -> list[str]:
+    """Kept features that lack a table which the results read."""
+    features = chain.kept_features(equipment)
+    return [
+        feature
+        for feature in features
+        if any(
+            equipment.store.entry(address) is None
+            for step in chain
+            if step.per_feature
+            for address in chain.addresses(step, equipment, [feature])
+        )
+    ]
+
+
 def _ranges(kept: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
     """Runs of neighbouring features: a run takes a range, which is two end keys."""
     unknown = sorted(set(chosen) - set(kept))
     if unknown:
         raise ExperimentError(
             f"Feature {unknown[0]} is not one of the experiment's: its roster keeps {kept[0]} to {kept[-1]} "
-            f"({len(kept)} features; baez status lists them)."
+            f"({len(kept)} features; the table feature_sample lists them)."
         )
     wanted = set(chosen or kept)
     ranges: list[tuple[str, str]] = []

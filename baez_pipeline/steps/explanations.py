@@ -30,7 +30,8 @@ NLA_EXPLANATIONS = Step(
     depends_on=lambda equipment, part: {
         "subject": SMOLLM2,
         "verbalizer": equipment.verbalizer_identity,
-        "nla": equipment.experiment.nla.model_dump(mode="json"),
+        # Neither speed nor where the verbalizer lies changes an explanation.
+        "nla": equipment.experiment.nla.model_dump(mode="json", exclude={"engine": {"batch_size", "verbalizer"}}),
         "seed": equipment.experiment.seed,
     },
     compute=_explanations,

@@ -28,7 +28,8 @@ def labels_step(method_name: str) -> Step:
                 prefill=MARKER if settings.writer.prefill else None,
                 seed=experiment.seed,
             ),
-            concurrency=settings.writer.concurrency,
+            # One process answers one after the other.
+            concurrency=1,
         )
 
     return Step(

@@ -32,7 +32,7 @@ def scores_step(benchmark: Benchmark) -> Step:
                 "judge": equipment.experiment.scoring.judge.model_dump(mode="json"),
                 "model": SMOLLM2,
                 "calibration": equipment.calibration_identity,
-                "wording": LEADS,
+                "wording": LEADS[benchmark],
             }
         )
         return {**judged_by, "seed": equipment.experiment.seed}

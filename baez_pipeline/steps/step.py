@@ -16,6 +16,7 @@ import polars as pl
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import TableError
 from baez_pipeline.store import Address, Entry, hash_of
+from baez_pipeline.tables import Pages
 
 Produced = tuple[str | None, pl.DataFrame]
 """A feature (None for a table over all of them) and its table."""
@@ -153,7 +154,11 @@ class Chain:
         )
 
     def standings(self, equipment: Equipment) -> Iterator[tuple[Step, list[Standing]]]:
-        """How every table of the experiment stands, step by step. Without a roster, per-feature steps have none yet."""
+        """How every table of the experiment stands, step by step. Without a roster, per-feature steps have none yet.
+
+        A table that reads a stale or missing one is not fresh, though it was made from what is there now.
+        """
+        not_fresh: dict[str, set[str | None]] = {}
         try:
             features: list[str] = self.kept_features(equipment)
         except TableError:
@@ -161,15 +166,17 @@ class Chain:
         for step in self:
             units: list[str | None] = [*features] if step.per_feature else [None]
             parts = step.parts(equipment) if step.per_feature else (None,)
-            yield (
-                step,
-                [
-                    Standing(feature=unit, part=part, state=state, entry=entry)
-                    for part in parts
-                    for unit in units
-                    for state, entry in [self.state(step, equipment, unit, part)]
-                ],
-            )
+            standings = []
+            for part in parts:
+                upstream = set().union(*(not_fresh[table] for table in step.reads(part)))
+                for unit in units:
+                    state, entry = self.state(step, equipment, unit, part)
+                    # A table over all features stands behind any of theirs, one over a feature behind its own.
+                    if state is State.FRESH and (upstream & {unit, None} if step.per_feature else upstream):
+                        state = State.STALE
+                    standings.append(Standing(feature=unit, part=part, state=state, entry=entry))
+            not_fresh[step.name] = {found.feature for found in standings if found.state is not State.FRESH}
+            yield step, standings
 
     def state(
         self, step: Step, equipment: Equipment, feature: str | None, part: str | None
@@ -186,7 +193,14 @@ class Chain:
             return State.WAITING, entry
         if entry is None:
             return State.MISSING, None
+        if entry.fingerprint == expected and step.schema is Pages and not self._pages_are_there(step, equipment):
+            return State.MISSING, None
         return (State.FRESH if entry.fingerprint == expected else State.STALE), entry
+
+    @staticmethod
+    def _pages_are_there(step: Step, equipment: Equipment) -> bool:
+        pages = equipment.store.read(Address(table=step.name), schema=step.schema)
+        return all(equipment.store.has_page(row["page"], row["sha256"]) for row in pages.iter_rows(named=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ class JudgedExamples(dy.Schema):
     truth = dy.Bool(description="the feature is active in it")
     answer = dy.Bool(nullable=True, description="the judge says so; null where it did not answer or gives no answer")
     probability = dy.Float64(
-        nullable=True, description="the judge's probability of it, 0 to 1; null where it gives none"
+        nullable=True, min=0, max=1, description="the judge's probability of it, 0 to 1; null where it gives none"
     )
     similarity = dy.Float64(nullable=True, description="embedding only: cosine of label and example, -1 to 1")
     shown = dy.String(nullable=True, description="the text that was judged, with its marks")

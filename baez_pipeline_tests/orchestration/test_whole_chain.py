@@ -7,13 +7,15 @@ import polars as pl
 import pytest
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split, load_experiment
+from baez_pipeline.experiment import Experiment, Labeling, LocalSaeSource, Nla, Report, Sample, Split, load_experiment
 from baez_pipeline.orchestration.assets import CHECK
 from baez_pipeline.orchestration.partitions import feature_partitions
-from baez_pipeline.orchestration.runs import RunFailed, run_chain
-from baez_pipeline.steps import State, build_chain
+from baez_pipeline.orchestration.runs import RunFailed, Unfinished, run_chain
+from baez_pipeline.steps import State, build_chain, run_step
 from baez_pipeline.store import Address
 from baez_pipeline_tests.tiny_sae import write_tiny_sae
+
+CHOSEN_REPORT = Report(most_distant=("baez", "baez_last"))
 
 
 def small_experiment() -> Experiment:
@@ -63,11 +65,12 @@ def test_every_asset_is_materialized_with_columns_rows_and_preview(ran):
         assert "|" in metadata["preview"].value
 
 
-def test_the_report_is_linked_from_its_asset(ran):
+def test_the_table_and_the_reports_path_are_on_its_asset(ran):
     equipment, instance, _ = ran
     event = instance.get_latest_materialization_event(dg.AssetKey(["small", "experiment_report"]))
     metadata = event.asset_materialization.metadata
-    assert metadata["experiment_report.html"].value.startswith("file://")
+    assert metadata["experiment_report.html"].value.endswith("small/pages/experiment_report.html")
+    assert "| `baez` |" in metadata["table"].value
     path = equipment.store.page_location("experiment_report.html")
     assert "<html" in open(path, encoding="utf-8").read()[:200]  # noqa: PTH123, SIM115
 
@@ -98,6 +101,37 @@ def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
     elsewhere = Equipment(small_experiment(), str(tmp_path))
     run_chain(elsewhere, instance=instance)
     assert hashes(elsewhere) == hashes(equipment)
+
+
+def test_a_page_that_was_deleted_is_made_again(ran):
+    equipment, instance, data = ran
+    page = equipment.store.page_location("experiment_report.html")
+    os.unlink(page)  # noqa: PTH108
+    standings = dict(build_chain(equipment.experiment).standings(equipment))
+    states = {step.name: found[0].state for step, found in standings.items() if found}
+    assert states["experiment_report"] is State.MISSING
+    run_chain(Equipment(small_experiment(), data), instance=instance)
+    assert os.path.exists(page)  # noqa: PTH110
+
+
+def test_chosen_features_are_made_and_the_results_wait_for_the_others(ran, tmp_path):
+    _, instance, _ = ran
+    changes = {"name": "chosen", "labeling": Labeling(methods=("baez", "baez_last")), "report": CHOSEN_REPORT}
+    equipment = Equipment(small_experiment().model_copy(update=changes), str(tmp_path))
+    chain = build_chain(equipment.experiment)
+    run_step(chain, chain["feature_sample"], equipment)
+    first, second = chain.kept_features(equipment)
+    with pytest.raises(Unfinished, match=f"1 of the experiment's features have no scores yet, {second}"):
+        run_chain(equipment, features=[first], instance=instance)
+    assert equipment.store.entry(Address(table="scores_fuzz", feature=first, part="baez"))
+    assert equipment.store.entry(Address(table="labels_baez", feature=second)) is None
+
+
+def test_a_layer_that_is_not_the_sources_is_a_sentence(ran, tmp_path):
+    _, instance, _ = ran
+    experiment = small_experiment().model_copy(update={"name": "layer", "nla": Nla(layer=5)})
+    with pytest.raises(RunFailed, match=r"nla\.layer is 5, but the features of source 20-topk-res-2k are of layer 20"):
+        run_chain(Equipment(experiment, str(tmp_path)), instance=instance)
 
 
 def test_a_damaged_input_is_a_sentence_and_leaves_the_rest(ran):

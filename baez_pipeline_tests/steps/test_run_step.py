@@ -5,7 +5,7 @@ import pytest
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, TableError
-from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample
+from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split
 from baez_pipeline.steps import Chain, State, Step, run_step
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
 from baez_pipeline.tables import Labels
@@ -91,6 +91,15 @@ def test_a_changed_prompt_makes_stale_what_uses_it_and_nothing_else(equipment):
     states = {step.name: {s.state for s in standings} for step, standings in changed.standings(equipment)}
     assert states.pop("labels_counted") == {State.STALE}
     assert set().union(*states.values()) == {State.FRESH}
+
+
+def test_what_reads_a_stale_table_is_not_called_fresh(equipment):
+    chain = chain_with(Counted())
+    run_all(chain, equipment)
+    equipment.experiment = equipment.experiment.model_copy(update={"split": Split(window=16)})
+    states = {step.name: {s.state for s in standings} for step, standings in chain.standings(equipment)}
+    assert states["feature_records"] == {State.FRESH}
+    assert states["example_splits"] == states["labels_counted"] == {State.STALE}
 
 
 def test_more_features_leave_the_earlier_ones_alone(equipment):
