@@ -19,7 +19,6 @@ from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Experiment, NeighboursEngine
 from baez_pipeline.features import FeatureSource, open_source
 from baez_pipeline.llm.smollm2 import MODEL_ID
-from baez_pipeline.llm.smollm2 import REVISION as SMOLLM2_REVISION
 from baez_pipeline.store import Store, hash_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from baez_pipeline.nla import Verbalizer
     from baez_pipeline.nla.extraction import SubjectModel
 
-SMOLLM2 = f"{MODEL_ID} ({SMOLLM2_REVISION})"
 MINILM = f"{EMBEDDER_ID} ({MINILM_REVISION})"
 
 

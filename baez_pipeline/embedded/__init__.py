@@ -15,7 +15,6 @@ DATA = Path(__file__).parent / "data"
 WINDOW_TOKENS = 128
 """Tokens per window: `<|endoftext|>` at position 0, then 127 tokens of one article."""
 
-MODEL_ID = "smollm2-135m-instruct"
 BLOCK = 20
 """Activations are the output of this block, counted from 0: `hidden_states[BLOCK + 1]` of transformers."""
 

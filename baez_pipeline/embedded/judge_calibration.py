@@ -27,7 +27,7 @@ from baez_pipeline.experiment import Split
 from baez_pipeline.features.examples import shown_window
 from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.llm.delphi_import import DetectionScorer, FuzzingScorer
-from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION, load_smollm2
+from baez_pipeline.llm.smollm2 import IDENTITY, load_smollm2
 from baez_pipeline.scoring.examples import ShownExample, delphi_record
 from baez_pipeline.scoring.judge_threshold import CALIBRATION, LEADS, Question, Threshold
 from baez_pipeline.scoring.likelihood_judge import gains
@@ -182,7 +182,7 @@ def calibrate_judge(output: Path = CALIBRATION) -> dict[str, Any]:
                 measured.setdefault((question, kind), []).append(_gains(judged, examples[label], question))
     written = {
         "made_by": "python -m baez_pipeline.embedded.judge_calibration",
-        "model": f"{MODEL_ID} ({REVISION})",
+        "model": IDENTITY,
         "texts": list(TEXTS),
         "articles": windows["title"].n_unique(),
         "planted_features": len(labels),

@@ -18,13 +18,14 @@ import polars as pl
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from baez_pipeline.embedded import DATA_SOURCE, HOOK_NAME, MODEL_ID, SOURCE_ID, SOURCE_SET
+from baez_pipeline.embedded import DATA_SOURCE, HOOK_NAME, SOURCE_ID, SOURCE_SET
 from baez_pipeline.embedded.bank import BANK_FILE
 from baez_pipeline.embedded.compute import EXAMPLES_FILE, REPORT_FILE, USED_FILE
 from baez_pipeline.embedded.corpus import SPLITS, Corpus
 from baez_pipeline.embedded.readme import readme_text
 from baez_pipeline.embedded.sae import DECODER_FILE, ENCODER_FILE
 from baez_pipeline.errors import SourceError
+from baez_pipeline.llm.smollm2 import MODEL_ID
 
 FEATURES_FILE = "features.parquet"
 ACTIVATIONS_FILE = "activations-0.parquet"

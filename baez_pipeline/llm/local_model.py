@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from baez_pipeline.llm.chat import Completion, Message, Request, TokenChoice
-from baez_pipeline.llm.smollm2 import CONTEXT_LENGTH, MODEL_ID, REVISION, load_smollm2
+from baez_pipeline.llm.smollm2 import CONTEXT_LENGTH, IDENTITY, MODEL_ID, load_smollm2
 from baez_pipeline.tables import Outcome
 
 # The turn marks of SmolLM2's chat template (ChatML) and the end of a document.
@@ -38,7 +38,7 @@ class SmolLM2Chat:
     @property
     def identity(self) -> str:
         """Name and revision, known without loading the model."""
-        return f"{MODEL_ID} ({REVISION})"
+        return IDENTITY
 
     async def complete(self, request: Request) -> Completion:
         """The answer; `EMPTY` for one without text, `ERROR` for a prompt that the context cannot hold."""

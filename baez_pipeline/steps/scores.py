@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from baez_pipeline.equipment import MINILM, SMOLLM2, Equipment
+from baez_pipeline.equipment import MINILM, Equipment
 from baez_pipeline.experiment import Benchmark
+from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.scoring import judge_labels
 from baez_pipeline.scoring.judge_threshold import LEADS
 from baez_pipeline.steps.step import Produced, Step, Work

@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 import torch
 
-from baez_pipeline.embedded import BLOCK, DATA, MODEL_ID, SOURCE_ID
+from baez_pipeline.embedded import BLOCK, DATA, SOURCE_ID
 from baez_pipeline.embedded.bank import FIRST_POSITION, NeighbourBank
 from baez_pipeline.embedded.harvest import harvest
 from baez_pipeline.embedded.sae import encode, load_coder
 from baez_pipeline.embedded.write import token_strings
+from baez_pipeline.llm.smollm2 import MODEL_ID
 
 # fmt: off
 NEURONPEDIA_ACTIVATION = [
