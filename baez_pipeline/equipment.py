@@ -8,24 +8,26 @@ Dagster UI's code server from importing what only a run needs.
 from __future__ import annotations
 
 import functools
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from baez_pipeline.answers import Answers
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedding import EMBEDDER_ID
 from baez_pipeline.embedding import REVISION as MINILM_REVISION
 from baez_pipeline.errors import SourceError
-from baez_pipeline.experiment import Experiment, NeighboursEngine
+from baez_pipeline.experiment import Benchmark as BenchmarkName
+from baez_pipeline.experiment import Experiment, HttpModel, key_from_environment
 from baez_pipeline.features import FeatureSource, open_source
 from baez_pipeline.llm.smollm2 import MODEL_ID
-from baez_pipeline.store import Store, hash_of
+from baez_pipeline.nla.opening import identity_of
+from baez_pipeline.store import Store, short_hash
 
 if TYPE_CHECKING:
     from baez_pipeline.embedding import SentenceEmbedder
     from baez_pipeline.llm.chat import ChatModel
     from baez_pipeline.nla import Verbalizer
     from baez_pipeline.nla.extraction import SubjectModel
+    from baez_pipeline.scoring.judgement import Benchmark
 
 MINILM = f"{EMBEDDER_ID} ({MINILM_REVISION})"
 
@@ -33,14 +35,23 @@ MINILM = f"{EMBEDDER_ID} ({MINILM_REVISION})"
 class Equipment:
     """Everything that the steps of one experiment share."""
 
-    def __init__(self, experiment: Experiment, data: str) -> None:
+    def __init__(self, experiment: Experiment, data: str, answers: str | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            experiment: whose steps are run.
+            data: folder or fsspec URL of all tables.
+            answers: URL of the database of kept answers; None = in the data folder.
+        """
         self.experiment = experiment
         self.store = Store(data, experiment.name)
+        self.data = data
+        self._answers_url = answers
 
     @functools.cached_property
     def source(self) -> FeatureSource:
         """The source of features and examples."""
-        return open_source(self.experiment.source)
+        return open_source(self.experiment.source, lambda: self.answers)
 
     @functools.cached_property
     def subject(self) -> SubjectModel:
@@ -48,18 +59,25 @@ class Equipment:
         from baez_pipeline.llm.smollm2 import load_smollm2
         from baez_pipeline.nla.extraction import SubjectModel
 
-        self._check_source()
+        self.check_layer()
+        self.check_subject()
         model, _ = load_smollm2()
         return SubjectModel(model.model, layer=self.experiment.nla.layer)
 
-    def _check_source(self) -> None:
-        """Activations of another model or layer would be described without any sign that they are the wrong ones."""
+    def check_layer(self) -> None:
+        """Raise a SourceError unless the features are of the layer that is read.
+
+        Activations of another layer would be described without any sign that they are the wrong ones.
+        """
         layer = self.source.source_id.partition("-")[0]
         if layer != str(self.experiment.nla.layer):
             raise SourceError(
                 f"nla.layer is {self.experiment.nla.layer}, but the features of source {self.source.source_id} are of "
                 f"layer {layer}: set nla.layer to {layer}."
             )
+
+    def check_subject(self) -> None:
+        """Raise a SourceError unless the model whose features are labelled can be run here; nothing is loaded."""
         if self.source.model_id != MODEL_ID:
             raise SourceError(
                 f"Source {self.source.source_id} is of model {self.source.model_id}; the subject model that this "
@@ -67,25 +85,41 @@ class Equipment:
             )
 
     @functools.cached_property
+    def answers(self) -> Answers:
+        """The database of kept answers, with the ledger."""
+        return Answers.of(self.data, self._answers_url)
+
+    @functools.cached_property
     def verbalizer(self) -> Verbalizer:
-        """The engine that turns activations into prose."""
-        settings, layer = self.experiment.nla.engine, self.experiment.nla.layer
-        if isinstance(settings, NeighboursEngine):
-            from baez_pipeline.llm.smollm2 import load_smollm2
-            from baez_pipeline.nla.neighbours import Neighbours
+        """The engine that turns the activations at peaks into prose."""
+        from baez_pipeline.nla.opening import open_verbalizer
 
-            model, tokenizer = load_smollm2()
-            return Neighbours(model, tokenizer, settings, identity=self.verbalizer_identity)
-        from baez_pipeline.nla.transformers_engine import TransformersVerbalizer
-
-        return TransformersVerbalizer.open(settings, layer=layer, identity=self.verbalizer_identity)
+        return open_verbalizer(self.experiment.nla, subject=lambda: self.subject, answers=lambda: self.answers)
 
     @functools.cached_property
     def writer(self) -> ChatModel:
         """The model that writes labels."""
+        settings = self.experiment.labeling.writer
+        if isinstance(settings, HttpModel):
+            return self._over_http(settings, needed_for="the label writer")
         from baez_pipeline.llm.local_model import SmolLM2Chat
 
         return SmolLM2Chat()
+
+    @functools.cached_property
+    def judge(self) -> ChatModel | None:
+        """The model that judges labels in detection and fuzz; None where SmolLM2 judges by likelihood."""
+        settings = self.experiment.scoring.judge
+        if isinstance(settings, HttpModel):
+            return self._over_http(settings, needed_for="the judge")
+        return None
+
+    def benchmark(self, name: BenchmarkName) -> Benchmark:
+        """The benchmark of a name, with the experiment's judge and embedder."""
+        from baez_pipeline.scoring import open_benchmark
+
+        judge = None if name == "embedding" else self.judge
+        return open_benchmark(name, self.experiment.scoring, chat=judge, embedder=lambda: self.embedder)
 
     @functools.cached_property
     def embedder(self) -> SentenceEmbedder:
@@ -94,22 +128,30 @@ class Equipment:
 
         return SentenceEmbedder()
 
+    def _over_http(self, settings: HttpModel, *, needed_for: str) -> ChatModel:
+        from baez_pipeline.llm.http_chat import HttpChat
+
+        needed_for = f"{needed_for} {settings.model} at {settings.base_url}"
+        return HttpChat(
+            settings,
+            self.answers,
+            experiment=self.experiment.name,
+            max_usd=self.experiment.budget.max_usd,
+            key=key_from_environment(settings.key_variable, needed_for=needed_for) if settings.key_variable else None,
+        )
+
+    @property
+    def pays(self) -> bool:
+        """Whether the experiment asks models over HTTP, so that there is a ledger."""
+        asked = (self.experiment.labeling.writer, self.experiment.scoring.judge)
+        return any(isinstance(settings, HttpModel) for settings in asked)
+
     @functools.cached_property
     def verbalizer_identity(self) -> str:
         """The verbalizer with its revision."""
-        settings = self.experiment.nla.engine
-        if isinstance(settings, NeighboursEngine):
-            return f"neighbour bank {_short_hash(DATA / 'neighbour_bank.safetensors')}"
-        # Weights are gigabytes: told apart by name and size, as their sidecar says the rest.
-        weights = [f"{path.name} {path.stat().st_size}" for path in sorted(settings.verbalizer.glob("*.safetensors"))]
-        sidecar = _short_hash(settings.verbalizer / "nla_meta.yaml")
-        return f"{settings.verbalizer.name} {sidecar} {hash_of(weights)[:12]}"
+        return identity_of(self.experiment.nla.engine)
 
     @functools.cached_property
     def calibration_identity(self) -> str:
         """The judge's threshold and scale, by their hash."""
-        return _short_hash(DATA / "judge_calibration.json")
-
-
-def _short_hash(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest() if path.is_file() else "missing"
+        return short_hash(DATA / "judge_calibration.json")

@@ -33,3 +33,23 @@ class MissingPackageError(BaezError):
             f"Package {package} is not installed; it is needed for {needed_for}. "
             f"Install it with: pip install{flag} {package}=={version} (or run: make setup)"
         )
+
+
+class MissingKeyError(BaezError):
+    """A key that the experiment needs is not in the environment."""
+
+
+class ServiceError(BaezError):
+    """A service that a run cannot go on without: it cannot be reached, or refuses everything."""
+
+
+class AccessError(ServiceError):
+    """A service that does not accept the key (401, 403), has no credit left (402) or does not know the model (404)."""
+
+
+class BudgetError(BaezError):
+    """The next request would exceed `budget.max_usd`. Everything that was paid for is stored."""
+
+
+class AnswersError(BaezError):
+    """The database of kept answers and the ledger cannot be opened or written."""

@@ -212,6 +212,11 @@ def content_hash(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def short_hash(path: Path) -> str:
+    """Hash of a file's content, or "missing" (hex, 12 digits)."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest() if path.is_file() else "missing"
+
+
 def hash_of(value: Any) -> str:
     """Hash of a JSON-like value, keys in any order (hex, 32 digits)."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()

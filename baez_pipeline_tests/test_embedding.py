@@ -10,9 +10,9 @@ import pytest
 from baez_pipeline import embedding
 from baez_pipeline.embedding import SentenceEmbedder
 from baez_pipeline.errors import MissingPackageError
-from baez_pipeline.experiment import Scoring
 from baez_pipeline.llm.delphi_import import EmbeddingScorer
 from baez_pipeline.scoring import judge_labels
+from baez_pipeline.scoring.embedding import Embedding
 from baez_pipeline.scoring.examples import delphi_record, shown_examples
 from baez_pipeline_tests.scoring.planted_rows import MUSIC, labels_table, music_splits, split_row, splits_table
 
@@ -61,9 +61,10 @@ def test_nothing_is_printed_while_embedding(capfd):
     assert (captured.out, captured.err) == ("", "")
 
 
-def judged(*labels):
-    tables = judge_labels("embedding", labels_table(*labels), music_splits(), Scoring(), seed=1)
-    return [table for _, table in tables]
+def judged(*labels, splits=None):
+    splits = music_splits() if splits is None else splits
+    judged = judge_labels(Embedding(EMBEDDER), labels_table(*labels), splits, seed=1, concurrency=1)
+    return [table for _, _, table in judged]
 
 
 def test_the_label_is_compared_as_it_is_without_delphis_query_prefix():
@@ -102,7 +103,7 @@ def test_every_example_has_a_similarity_and_no_answer():
 def test_a_text_that_the_embedder_cuts_says_so_on_its_row():
     long = split_row("toy_000001", "long", [" word"] * 300, 299, role="test", rank=9)
     splits = pl.concat([music_splits(), splits_table([long])])
-    ((_, table),) = judge_labels("embedding", labels_table("music"), splits, Scoring(), seed=1)
+    (table,) = judged("music", splits=splits)
     said = table.filter(pl.col("detail").is_not_null()).select("example", "outcome", "detail").rows()
     assert said == [("long", "ok", "The embedder read the first 256 tokens only.")]
 

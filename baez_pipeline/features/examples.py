@@ -1,41 +1,86 @@
-"""Reading a record's activation rows: what counts as an example, and which window of it is shown."""
+"""Reading a record's activation rows: what counts as an example, where its peak is, and which window is shown."""
+
+from typing import Literal
 
 import polars as pl
 
+# Tokens at which another document begins in a packed context. Gemma's vocabulary has <s> as the HTML tag that it is.
+DOCUMENT_STARTS = frozenset(["<bos>", "<|begin_of_text|>", "<|endoftext|>"])
 # Special tokens of the model families that Neuronpedia has and of SmolLM2: never text that a judge should see.
-SPECIAL_TOKENS = frozenset(
+SPECIAL_TOKENS = DOCUMENT_STARTS | frozenset(
     [
-        "<bos>",
         "<eos>",
         "<pad>",
-        "<|endoftext|>",
-        "<|begin_of_text|>",
+        "<start_of_turn>",
+        "<end_of_turn>",
         "<|end_of_text|>",
         "<|im_start|>",
         "<|im_end|>",
     ]
 )
+# A text of so many tokens that lies inside another one is the same document, cut elsewhere. Fewer may be anybody's.
+_SHORTEST_COPY = 10
 
 
 def distinct_examples(record: pl.DataFrame) -> pl.DataFrame:
     """The record's usable examples, strongest first (ActivationRow columns).
 
-    Usable: a positive peak, with as many values as tokens. Of equal texts the strongest stays, since Neuronpedia's
-    records hold duplicates (field guide, 7.1). Ties are broken by dataIndex, so that the order is one.
+    Usable: a positive peak within the tokens, as many values as tokens. Of equal texts, of texts that lie inside each
+    other, and of several rows from one context the strongest stays: Neuronpedia's records hold duplicates (field
+    guide, 7.1), and packed contexts that share a document become duplicates once they are cut. What is shown to label
+    writers and what to judges would otherwise be the same text.
+
+    Which examples there are does not depend on what is taken for their peak. Ties are broken by dataIndex.
     """
-    if record.is_empty():
-        return pl.DataFrame()
-    return (
-        record.select("activations")
-        .explode("activations")
-        .drop_nulls()
-        .unnest("activations")
-        .filter(pl.col("maxValue") > 0, pl.col("tokens").list.len() == pl.col("values").list.len())
-        .sort(["maxValue", "dataIndex"], descending=[True, False])
-        .with_columns(text=pl.col("tokens").list.join(""))
-        .unique("text", keep="first", maintain_order=True)
-        .drop("text")
+    rows = _rows(record)
+    if rows.is_empty():
+        return rows
+    ranked = (
+        rows.filter(_readable(), pl.col("maxValue") > 0)
+        .with_columns(_at_qualifying=_qualifying_value().fill_null(0))
+        .sort(["maxValue", "_at_qualifying", "dataIndex"], descending=[True, True, False])
+        .drop("_at_qualifying")
+        .unique("dataIndex", keep="first", maintain_order=True)
     )
+    return ranked.filter(pl.Series(_first_of_copies(ranked["tokens"].to_list()), dtype=pl.Boolean))
+
+
+def silent_contexts(record: pl.DataFrame) -> pl.DataFrame:
+    """Contexts in which the source found the feature silent: rows of zeros (ActivationRow columns).
+
+    Distinct as examples are, and none of them a text of an example.
+    """
+    rows = _rows(record)
+    if rows.is_empty():
+        return rows
+    zeros = (
+        rows.filter(_readable(), pl.col("maxValue") == 0, pl.col("minValue") == 0)
+        .sort("dataIndex")
+        .unique("dataIndex", keep="first", maintain_order=True)
+    )
+    examples = distinct_examples(record)
+    first = _first_of_copies([*examples["tokens"].to_list(), *zeros["tokens"].to_list()])[examples.height :]
+    has_text = [any(token not in SPECIAL_TOKENS for token in tokens) for tokens in zeros["tokens"].to_list()]
+    return zeros.filter(pl.Series(first, dtype=pl.Boolean) & pl.Series(has_text, dtype=pl.Boolean))
+
+
+def unreadable_rows(record: pl.DataFrame) -> int:
+    """Number of activation rows that are neither examples nor silent contexts, because they contradict themselves."""
+    rows = _rows(record)
+    return rows.height - rows.filter(_readable()).height if not rows.is_empty() else 0
+
+
+def with_peaks(examples: pl.DataFrame, peak: Literal["qualifying_token", "maximum"]) -> pl.DataFrame:
+    """The examples with `peak_position` and `peak_activation`, the highest peak first.
+
+    Rows that Neuronpedia draws from a bin of activations qualify by one token, which need not be the largest of the
+    row: their `maxValue` would put a weak example among the strongest. Ties are broken by dataIndex.
+    """
+    qualifying = _qualifying_value() if peak == "qualifying_token" else pl.lit(None, pl.Float32)
+    return examples.with_columns(
+        peak_position=pl.when(qualifying.is_not_null()).then("qualifyingTokenIndex").otherwise("maxValueTokenIndex"),
+        peak_activation=qualifying.fill_null(pl.col("maxValue")),
+    ).sort(["peak_activation", "dataIndex"], descending=[True, False])
 
 
 def shown_window(tokens: list[str], peak: int, length: int) -> tuple[int, int]:
@@ -49,3 +94,36 @@ def shown_window(tokens: list[str], peak: int, length: int) -> tuple[int, int]:
     start = max(first, peak - (length * 3) // 4)
     end = min(len(tokens), start + length)
     return max(first, end - length), end
+
+
+def _rows(record: pl.DataFrame) -> pl.DataFrame:
+    return record.select("activations").explode("activations").drop_nulls().unnest("activations")
+
+
+def _readable() -> pl.Expr:
+    length = pl.col("tokens").list.len()
+    return (length > 0) & (length == pl.col("values").list.len()) & (pl.col("maxValueTokenIndex") < length)
+
+
+def _qualifying_value() -> pl.Expr:
+    """The value at the qualifying token; null where there is none that is active."""
+    index = pl.col("qualifyingTokenIndex")
+    value = pl.col("values").list.get(pl.when(index >= 0).then(index), null_on_oob=True)
+    return pl.when(value > 0).then(value)
+
+
+def _first_of_copies(texts: list[list[str]]) -> list[bool]:
+    """For each text whether no earlier one is a copy of it: equal, or one inside the other."""
+    kept: list[tuple[str, int]] = []
+    first: list[bool] = []
+    for tokens in texts:
+        shown = [token for token in tokens if token not in SPECIAL_TOKENS]
+        text, length = " ".join("".join(shown).split()), len(shown)
+        is_copy = any(
+            text == other or (min(length, others_length) >= _SHORTEST_COPY and (text in other or other in text))
+            for other, others_length in kept
+        )
+        first.append(not is_copy)
+        if not is_copy:
+            kept.append((text, length))
+    return first

@@ -7,6 +7,7 @@ Layout (as `embedded/build.py` writes it, row schemas as in Neuronpedia's export
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +87,9 @@ class LocalSae:
     def width(self) -> int:
         """Number of features, dead ones included."""
         return self._features.height
+
+    def fetch_ahead(self, indices: Sequence[int]) -> None:
+        """Nothing: all rows lie in memory."""
 
     def record(self, index: int) -> pl.DataFrame | None:
         """One row of FeatureRecords; the activations of a dead feature are an empty list."""

@@ -1,11 +1,26 @@
 """What a source of features can be asked, whatever lies behind it."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from baez_pipeline.errors import SourceError
-from baez_pipeline.experiment import LocalSaeSource
+from baez_pipeline.errors import MissingKeyError, SourceError
+from baez_pipeline.experiment import (
+    LocalSaeSource,
+    NeuronpediaApiSource,
+    NeuronpediaExportSource,
+    key_from_environment,
+)
+
+if TYPE_CHECKING:
+    from baez_pipeline.answers import Answers
+
+
+class UnreadableRecord(SourceError):
+    """The record of one feature that cannot be had or used. Others may be: a draw of this one is rejected."""
 
 
 class FeatureSource(Protocol):
@@ -31,10 +46,22 @@ class FeatureSource(Protocol):
         """Number of features, dead ones included; indices run from 0 to width - 1."""
         ...
 
+    def fetch_ahead(self, indices: Sequence[int]) -> None:
+        """Told which features will be asked for soon, so that a slow source can get them together.
+
+        Raises:
+            ServiceError: the service behind the source cannot be reached.
+            SourceError: the source's files are damaged.
+        """
+        ...
+
     def record(self, index: int) -> pl.DataFrame | None:
         """One row of FeatureRecords, or None if the source does not have this feature.
 
+        An activation row that cannot be read (tokens and values that differ in number, say) is an empty one.
+
         Raises:
+            UnreadableRecord: this feature's record cannot be had or used.
             SourceError: the index is outside 0..width - 1, or the source's files are damaged.
         """
         ...
@@ -67,12 +94,33 @@ def check_index(index: int, *, width: int, source_id: str) -> None:
         raise SourceError(f"Feature {index} is out of range: source {source_id} has features 0 to {width - 1}.")
 
 
-def open_source(settings: LocalSaeSource) -> FeatureSource:
+def open_source(
+    settings: LocalSaeSource | NeuronpediaApiSource | NeuronpediaExportSource, answers: Callable[[], Answers]
+) -> FeatureSource:
     """The source that an experiment file describes.
+
+    Args:
+        settings: the experiment file's table `source`.
+        answers: opens the database in which what was read over a network, or found in a large export, is kept.
 
     Raises:
         SourceError: its files are missing or damaged.
+        ServiceError: its address is none.
+        AnswersError: the database cannot be opened.
     """
-    from baez_pipeline.features.local_sae import LocalSae
+    if isinstance(settings, LocalSaeSource):
+        from baez_pipeline.features.local_sae import LocalSae
 
-    return LocalSae.open(settings.path)
+        return LocalSae.open(settings.path)
+    if isinstance(settings, NeuronpediaExportSource):
+        from baez_pipeline.features.neuronpedia_export import NeuronpediaExport
+
+        return NeuronpediaExport.open(settings, answers())
+    from baez_pipeline.features.neuronpedia_api import NeuronpediaApi
+    from baez_pipeline.neuronpedia import Neuronpedia
+
+    try:
+        key = key_from_environment(settings.key_variable, needed_for="Neuronpedia")
+    except MissingKeyError:
+        key = None
+    return NeuronpediaApi(Neuronpedia(settings.base_url, answers(), key=key), settings)

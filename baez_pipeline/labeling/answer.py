@@ -47,6 +47,12 @@ def read_label(text: str, *, maximum_words: int | None = None) -> Answer:
     return Answer(label=label, outcome=Outcome.OK)
 
 
+def problem_of(text: str) -> str | None:
+    """Why no label can be read out of an answer, in words that the model is shown; None if one can."""
+    answer = read_label(text)
+    return None if answer.outcome is Outcome.OK else f"{answer.detail}; its last line must be {MARKER} and the label"
+
+
 def _unwrapped(line: str) -> str:
     """The line without emphasis, full stop and the quotes around the whole of it; quotes within stay."""
     text = " ".join(line.replace("**", "").strip(" *_.").split())

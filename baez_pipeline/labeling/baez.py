@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from baez_pipeline.labeling.answer import MARKER, Answer, read_label
+from baez_pipeline.labeling.answer import MARKER, Answer, problem_of, read_label
 from baez_pipeline.labeling.method import LabelMethod, Writing, Written
 from baez_pipeline.llm.chat import ChatModel, Message, Request
 from baez_pipeline.nla.paragraphs import last_paragraph
@@ -105,6 +105,8 @@ async def _write(
             max_tokens=writing.max_tokens,
             seed=writing.seed,
             stop=("\n",) if writing.prefill else (),
+            problem=problem_of,
+            purpose=writing.purpose,
         )
     )
     answer = (

@@ -6,10 +6,11 @@ the first marker and everything after it (row 27).
 """
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import polars as pl
 
-from baez_pipeline.labeling.answer import Answer, read_label
+from baez_pipeline.labeling.answer import Answer, problem_of, read_label
 from baez_pipeline.labeling.method import LabelMethod, Writing, Written
 from baez_pipeline.llm.chat import ChatModel
 
@@ -21,6 +22,10 @@ def _delphi_version() -> str:
         return "missing"
 
 
+DELPHI = f"eai-delphi {_delphi_version()}"
+"""Whose prompts are used, for fingerprints."""
+
+
 async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
     # delphi takes seconds to import; the UI's code server reads this module without ever labelling.
     from baez_pipeline.llm.delphi_client import DelphiClient, FailedAnswerError
@@ -30,13 +35,18 @@ async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) ->
         def parse_explanation(self, text: str) -> str:
             return text
 
+    class AskedForALabel(DelphiClient):
+        async def generate(self, prompt: Any, **settings: Any) -> Any:
+            return await super().generate(prompt, problem=problem_of, **settings)
+
     train = evidence.filter(pl.col("role") == "train").sort("rank")
-    client = DelphiClient(
+    client = AskedForALabel(
         writer,
         max_tokens=writing.max_tokens,
         seed=writing.seed,
         prefill=writing.prefill or "",
         stop=("\n",) if writing.prefill else (),
+        purpose=writing.purpose,
     )
     try:
         result = await WholeAnswer(client, temperature=writing.temperature)(_record(train))
@@ -82,6 +92,6 @@ def _record(train: pl.DataFrame) -> object:
 ELEUTHER_ACTS_TOP5 = LabelMethod(
     name="eleuther_acts_top5",
     reads="example_splits",
-    prompt=f"DefaultExplainer of eai-delphi {_delphi_version()}: activations, threshold 0.3, no chain of thought",
+    prompt=f"DefaultExplainer of {DELPHI}: activations, threshold 0.3, no chain of thought",
     write=_write,
 )

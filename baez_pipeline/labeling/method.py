@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import polars as pl
 
 from baez_pipeline.labeling.answer import Answer
-from baez_pipeline.llm.chat import ChatModel
+from baez_pipeline.llm.chat import ChatModel, Purpose
 from baez_pipeline.llm.in_flight import as_finished
 from baez_pipeline.tables import Labels
 
@@ -30,11 +30,13 @@ class Writing:
     """How the label writer is asked."""
 
     maximum_words: int
-    temperature: float
+    temperature: float | None
+    """None: the model's default."""
     max_tokens: int
     prefill: str | None
     """The answer's first words, the marker first: a small model needs them, and not every remote one allows it."""
     seed: int
+    purpose: Purpose = field(default_factory=Purpose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ def label_features(
     """
 
     async def label(feature: str) -> tuple[str, pl.DataFrame]:
-        written = await method.write(evidence[feature], writer, writing)
+        purpose = Purpose(asset=f"labels_{method.name}", feature=feature, method=method.name)
+        written = await method.write(evidence[feature], writer, replace(writing, purpose=purpose))
         return feature, _row(feature, method, writer, written)
 
     yield from as_finished([functools.partial(label, feature) for feature in evidence], limit=concurrency)

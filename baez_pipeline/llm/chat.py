@@ -1,9 +1,14 @@
 """The chat protocol that every language model of the pipeline speaks, local or remote."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from baez_pipeline.tables import Outcome
+
+
+def no_problem(text: str) -> None:
+    """Any answer will do."""
 
 
 class Message(TypedDict):
@@ -14,14 +19,32 @@ class Message(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Purpose:
+    """What a request is made for: the ledger's columns, never part of the question."""
+
+    asset: str = ""
+    feature: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One question to a model. A last message of role assistant is a beginning that the model goes on from."""
 
     messages: tuple[Message, ...]
-    temperature: float = 0.0
+    temperature: float | None = 0.0
+    """None: the endpoint's default; a model in process samples greedily then."""
     max_tokens: int = 256
     seed: int = 0
+    """Sample number: tells several answers to one question apart. A model in process samples by it."""
     stop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the answer, for a model that can be held to one."""
+    logprobs: bool = False
+    """Give the alternatives of each token, where the model can."""
+    problem: Callable[[str], str | None] = no_problem
+    """Why an answer cannot be used, in a sentence that the model is shown when it is asked again; None if it can."""
+    purpose: Purpose = field(default_factory=Purpose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +73,11 @@ class ChatModel(Protocol):
     @property
     def identity(self) -> str:
         """Name and revision."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that it works on at once; more may be handed to it, and wait."""
         ...
 
     async def complete(self, request: Request) -> Completion:

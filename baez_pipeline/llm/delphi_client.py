@@ -1,8 +1,9 @@
 """A chat model as delphi's explainers and scorers see it: an instance of delphi's `Client`."""
 
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
-from baez_pipeline.llm.chat import ChatModel, Completion, Message, Request
+from baez_pipeline.llm.chat import ChatModel, Completion, Message, Purpose, Request, no_problem
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
 from baez_pipeline.tables import Outcome
 
@@ -26,12 +27,20 @@ class DelphiClient(Client):  # type: ignore[misc]
         model: who answers.
         max_tokens: cap on an answer unless delphi's caller sets one.
         seed: of sampling.
+        purpose: what the questions are for.
         prefill: a beginning that the model goes on from; the answer that delphi reads includes it.
         stop: texts at which an answer ends.
     """
 
     def __init__(
-        self, model: ChatModel, *, max_tokens: int = 256, seed: int = 0, prefill: str = "", stop: tuple[str, ...] = ()
+        self,
+        model: ChatModel,
+        *,
+        max_tokens: int = 256,
+        seed: int = 0,
+        prefill: str = "",
+        stop: tuple[str, ...] = (),
+        purpose: Purpose | None = None,
     ) -> None:
         super().__init__(model.identity)
         self._chat_model = model
@@ -39,6 +48,7 @@ class DelphiClient(Client):  # type: ignore[misc]
         self._seed = seed
         self._prefill = prefill
         self._stop = stop
+        self._purpose = purpose or Purpose()
         self.last_completion: Completion | None = None
         """The latest answer whole, failed or not; delphi itself passes on nothing but a text."""
 
@@ -46,10 +56,12 @@ class DelphiClient(Client):  # type: ignore[misc]
         self,
         prompt: str | list[dict[str, str]],
         *,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         max_tokens: int | None = None,
         logprobs: bool = False,
         top_logprobs: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        problem: Callable[[str], str | None] = no_problem,
     ) -> Response:
         """The answer in delphi's form. Chat models give the alternatives of a token unasked, as many as they have.
 
@@ -67,6 +79,10 @@ class DelphiClient(Client):  # type: ignore[misc]
                 max_tokens=max_tokens or self._max_tokens,
                 seed=self._seed,
                 stop=self._stop,
+                logprobs=logprobs,
+                schema=schema,
+                problem=problem,
+                purpose=self._purpose,
             )
         )
         self.last_completion = completion

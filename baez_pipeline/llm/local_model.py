@@ -40,6 +40,11 @@ class SmolLM2Chat:
         """Name and revision, known without loading the model."""
         return IDENTITY
 
+    @property
+    def concurrency(self) -> int:
+        """One: two at once on the same cores are slower than one after the other."""
+        return 1
+
     async def complete(self, request: Request) -> Completion:
         """The answer; `EMPTY` for one without text, `ERROR` for a prompt that the context cannot hold."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, request)
@@ -110,7 +115,7 @@ class SmolLM2Chat:
         text = ""
         while len(ids) < budget:
             logits = self._next_logits(upcoming, cache)
-            token = _pick(logits, request.temperature, generator)
+            token = _pick(logits, request.temperature or 0.0, generator)
             if token in (TURN_END, END_OF_TEXT):
                 break
             ids.append(token)

@@ -5,8 +5,8 @@ What needs torch is imported from its own module.
 Stays out: which examples are explained (features/) and what a label writer makes of the prose (labeling/).
 """
 
-from baez_pipeline.nla.engine import Explanation, Verbalizer
+from baez_pipeline.nla.engine import Explanation, FromActivations, Peak, Verbalizer
 from baez_pipeline.nla.explaining import explain_feature
 from baez_pipeline.nla.paragraphs import last_paragraph, paragraphs
 
-__all__ = ["Explanation", "Verbalizer", "explain_feature", "last_paragraph", "paragraphs"]
+__all__ = ["Explanation", "FromActivations", "Peak", "Verbalizer", "explain_feature", "last_paragraph", "paragraphs"]

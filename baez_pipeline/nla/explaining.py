@@ -1,30 +1,19 @@
 """Explaining a feature: the activation at the peak of each of its train examples, verbalized."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import numpy as np
 import polars as pl
 
 from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Nla
-from baez_pipeline.nla.engine import Verbalizer
+from baez_pipeline.nla.engine import Peak, Verbalizer
 from baez_pipeline.nla.paragraphs import paragraphs
 from baez_pipeline.tables import NlaExplanations, Outcome
 
-if TYPE_CHECKING:
-    from baez_pipeline.nla.extraction import SubjectModel
 
-
-def explain_feature(
-    splits: pl.DataFrame, subject: SubjectModel, verbalizer: Verbalizer, settings: Nla, *, seed: int
-) -> pl.DataFrame:
+def explain_feature(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla, *, seed: int) -> pl.DataFrame:
     """Explain the train examples of one or more features.
 
     Args:
         splits: ExampleSplits rows; those of role train are explained, cut after their peak token.
-        subject: the model that the features belong to, up to the layer.
         verbalizer: the engine.
         settings: layer and the verbalizer's trained minimum position.
         seed: of sampling, together with feature and example, so that no other row changes a draw.
@@ -33,33 +22,40 @@ def explain_feature(
         NlaExplanations: one row per train example, failures included.
     """
     examples = list(splits.filter(pl.col("role") == "train").sort(["feature", "rank"]).iter_rows(named=True))
-    vectors = subject.activations_at([row["token_ids"] for row in examples], [row["peak_position"] for row in examples])
-    seeds = [seed_of(seed, "nla", row["feature"], row["example"]) for row in examples]
+    peaks = [
+        Peak(
+            tokens=row["tokens"],
+            token_ids=row["token_ids"],
+            position=row["peak_position"],
+            seed=seed_of(seed, "nla", row["feature"], row["example"]),
+        )
+        for row in examples
+    ]
     sampled = bool(verbalizer.temperature)
     rows = []
-    for row, vector, example_seed, said in zip(
-        examples, vectors, seeds, verbalizer.explain(vectors, seeds), strict=True
-    ):
-        position = row["peak_position"]
+    for row, peak, said in zip(examples, peaks, verbalizer.explain(peaks), strict=True):
         rows.append(
             {
                 "feature": row["feature"],
                 "example": row["example"],
                 "rank": row["rank"],
-                "position": position,
-                "token": row["tokens"][position],
-                "token_id": row["token_ids"][position],
+                "position": peak.position,
+                "position_asked": said.position_asked,
+                "token": peak.tokens[peak.position],
+                "token_id": peak.token_ids[peak.position] if peak.token_ids else None,
                 "peak_activation": row["peak_activation"],
                 "layer": settings.layer,
-                "norm": float(np.linalg.norm(vector)),
+                "norm": said.norm,
                 "engine": verbalizer.name,
                 "engine_model": verbalizer.identity,
                 "temperature": verbalizer.temperature,
                 "max_new_tokens": verbalizer.max_new_tokens,
-                "seed": example_seed if sampled else None,
-                "below_minimum": position < settings.minimum_position,
+                "seed": peak.seed if sampled else None,
+                "below_minimum": peak.position < settings.minimum_position,
                 "explanation": said.text if said.outcome == Outcome.OK else None,
                 "n_paragraphs": len(paragraphs(said.text)),
+                "mse": said.mse,
+                "cosine": said.cosine,
                 "outcome": said.outcome.value,
                 "detail": said.detail,
             }

@@ -74,7 +74,7 @@ class Neighbours:
                 "needed to tell topic words from others."
             )
 
-    def explain(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
+    def explain_vectors(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
         """One explanation per vector (n, d_model); nothing is sampled, so the seeds are not used."""
         if len(vectors) == 0:
             return []

@@ -81,7 +81,7 @@ class TransformersVerbalizer:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return cls(model, tokenizer, sidecar, settings, layer=layer, identity=identity)
 
-    def explain(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
+    def explain_vectors(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
         """One explanation per vector (n, d_model); a seed decides its own row alone."""
         if self.temperature:
             # One row at a time: the sampler's state is shared within a batch, so a neighbour would change a draw.

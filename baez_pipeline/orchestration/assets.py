@@ -99,8 +99,8 @@ def _run(
         if progress.done == progress.total or time.monotonic() - last_said > SECONDS_BETWEEN_LINES:
             last_said = time.monotonic()
             context.log.info(progress.sentence)
-        if progress.feature and progress.part == step.parts(equipment)[-1]:
-            finished.add(progress.feature)
+        if progress.unit.feature and progress.feature_finished:
+            finished.add(progress.unit.feature)
 
     try:
         redo = context.run_tags.get("baez/redo_failed") == "true"
@@ -130,8 +130,11 @@ def _results(
     report: StepReport,
 ) -> Iterator[Any]:
     units: list[str | None] = [*features] or [None]
+    cost = _cost_by_feature(step, equipment)
     for feature in units:
         metadata = _metadata_of(chain, step, equipment, feature)
+        if cost is not None:
+            metadata["usd_so_far"] = round(cost.get(feature or "", 0.0), 6)
         context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=feature)
     failures = _failures(chain, step, equipment)
     yield dg.AssetCheckResult(
@@ -151,8 +154,16 @@ def _results(
             "made": len(report.made),
             "already_fresh": len(set(report.already_fresh) - set(report.made)),
             "seconds": round(report.seconds, 2),
+            **({} if cost is None else {"usd_so_far_all_features": round(sum(cost.values()), 6)}),
         },
     )
+
+
+def _cost_by_feature(step: Step, equipment: Equipment) -> dict[str, float] | None:
+    """What each feature's table has cost, over all runs; None for a step that pays nobody."""
+    if not step.asks(equipment):
+        return None
+    return equipment.answers.cost_by_feature(equipment.experiment.name, step.name)
 
 
 def _failures(chain: Chain, step: Step, equipment: Equipment) -> dict[str, int]:

@@ -17,7 +17,7 @@ def build_definitions(surroundings: Surroundings) -> dg.Definitions:
     Raises:
         BaezError: the experiment or its source cannot be read.
     """
-    return definitions_of(Equipment(load_experiment(surroundings.experiment), surroundings.data))
+    return definitions_of(Equipment(load_experiment(surroundings.experiment), surroundings.data, surroundings.answers))
 
 
 def definitions_of(equipment: Equipment, loggers: Mapping[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:

@@ -7,77 +7,123 @@ A benchmark is a class of the form `judgement.Benchmark`, opened by its name her
 and torch take seconds. A new one is a module, its line in `open_benchmark` and its name in `experiment.Benchmark`.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from baez_pipeline import experiment
 from baez_pipeline.draws import seed_of
 from baez_pipeline.errors import TableError
+from baez_pipeline.llm.chat import ChatModel, Purpose
+from baez_pipeline.llm.in_flight import as_finished
 from baez_pipeline.tables import JudgedExamples, Outcome
 
 if TYPE_CHECKING:
+    from baez_pipeline.embedding import SentenceEmbedder
+    from baez_pipeline.scoring.classifier import AskedJudge
     from baez_pipeline.scoring.judgement import Benchmark, Judgement
 
 __all__ = ["judge_labels", "open_benchmark"]
 
 
-def open_benchmark(name: experiment.Benchmark, settings: experiment.Scoring) -> "Benchmark":
-    """The benchmark of a name. Cheap: its model is loaded when it judges its first label."""
+def open_benchmark(
+    name: experiment.Benchmark,
+    settings: experiment.Scoring,
+    *,
+    chat: ChatModel | None,
+    embedder: "Callable[[], SentenceEmbedder]",
+) -> "Benchmark":
+    """The benchmark of a name. Cheap: a model in process is loaded when it judges its first label.
+
+    Args:
+        name: its name.
+        settings: judge and embedder.
+        chat: the judge of detection and fuzz where it is a chat model; None for the likelihood judge.
+        embedder: opens the sentence embedder.
+    """
     match name:
         case "detection":
             from baez_pipeline.scoring.detection import Detection
 
-            return Detection(settings)
+            return Detection(_asked_judge(name, settings, chat))
         case "fuzz":
             from baez_pipeline.scoring.fuzz import Fuzz
 
-            return Fuzz(settings)
+            return Fuzz(_asked_judge(name, settings, chat))
         case "embedding":
             from baez_pipeline.scoring.embedding import Embedding
 
-            return Embedding()
+            return Embedding(embedder())
+
+
+def _asked_judge(
+    question: Literal["detection", "fuzz"], settings: experiment.Scoring, chat: ChatModel | None
+) -> "AskedJudge":
+    from baez_pipeline.scoring.classifier import AskedJudge
+
+    judge = settings.judge
+    if isinstance(judge, experiment.LikelihoodJudge):
+        from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge
+
+        client = LikelihoodJudge(question)
+        return AskedJudge(
+            identity=client.identity, client=lambda purpose: client, examples_per_prompt=judge.examples_per_prompt
+        )
+    from baez_pipeline.llm.delphi_client import DelphiClient
+
+    assert chat is not None
+    return AskedJudge(
+        identity=chat.identity,
+        client=lambda purpose: DelphiClient(chat, max_tokens=judge.max_tokens, purpose=purpose),
+        examples_per_prompt=judge.examples_per_prompt,
+        temperature=judge.sent_temperature,
+    )
 
 
 def judge_labels(
-    benchmark: experiment.Benchmark,
+    benchmark: "Benchmark",
     labels: pl.DataFrame,
     splits: pl.DataFrame,
-    settings: experiment.Scoring,
     *,
     seed: int,
-) -> Iterator[tuple[str, pl.DataFrame]]:
+    concurrency: int,
+) -> Iterator[tuple[str, str, pl.DataFrame]]:
     """Each label's judgements, as soon as they are there.
 
     Args:
-        benchmark: its name.
+        benchmark: the benchmark.
         labels: Labels of any features and methods; one table comes back for each row.
         splits: ExampleSplits of those features.
-        settings: judge and embedder.
         seed: the experiment's; examples are asked about in an order that follows from it and the feature alone, so
             that all methods meet the same one.
+        concurrency: labels in flight.
 
     Yields:
-        The feature and its JudgedExamples: one row for each test example and negative.
+        Feature, method and its JudgedExamples: one row for each test example and negative.
 
     Raises:
         TableError: a label's feature has no test example and no negative in `splits`.
+        BaezError: what stops the whole run; what was in flight is waited for and given first.
     """
-    opened = open_benchmark(benchmark, settings)
     by_feature = splits.partition_by("feature", as_dict=True)
-    for label in labels.iter_rows(named=True):
+
+    async def judge(label: dict[str, Any]) -> tuple[str, str, pl.DataFrame]:
         own_splits = by_feature.get((label["feature"],))
-        judgements = [] if own_splits is None else _judge_label(opened, label, own_splits, seed=seed)
+        judgements = [] if own_splits is None else await _judge_label(benchmark, label, own_splits, seed=seed)
         if not judgements:
             raise TableError(
                 f"example_splits holds neither test examples nor negatives of feature {label['feature']}, whose label "
                 "is to be scored: make that table first."
             )
-        yield label["feature"], _table(judgements, label, benchmark, opened.identity)
+        return label["feature"], label["method"], _table(judgements, label, benchmark)
+
+    jobs = (functools.partial(judge, label) for label in labels.iter_rows(named=True))
+    yield from as_finished(jobs, limit=concurrency)
 
 
-def _judge_label(
+async def _judge_label(
     benchmark: "Benchmark", label: dict[str, Any], splits: pl.DataFrame, *, seed: int
 ) -> "list[Judgement]":
     from baez_pipeline.scoring.examples import shown_examples
@@ -90,8 +136,10 @@ def _judge_label(
     reasons = [shown.why_not_judged(marks=benchmark.marks) for shown in examples]
     usable = [shown for shown, reason in zip(examples, reasons, strict=True) if reason is None]
     order = seed_of(seed, "order of examples", label["feature"])
+    purpose = Purpose(asset=f"scores_{benchmark.name}", feature=label["feature"], method=label["method"])
+    judged = await benchmark.judge(label["label"], usable, seed=order, purpose=purpose) if usable else []
     return [
-        *(benchmark.judge(label["label"], usable, seed=order) if usable else []),
+        *judged,
         *(
             Judgement(example=shown, outcome=Outcome.NO_EVIDENCE, detail=reason)
             for shown, reason in zip(examples, reasons, strict=True)
@@ -100,19 +148,19 @@ def _judge_label(
     ]
 
 
-def _table(judgements: "list[Judgement]", label: dict[str, Any], benchmark: str, judge: str) -> pl.DataFrame:
+def _table(judgements: "list[Judgement]", label: dict[str, Any], benchmark: "Benchmark") -> pl.DataFrame:
     rows = [
         {
             "feature": label["feature"],
             "method": label["method"],
-            "benchmark": benchmark,
+            "benchmark": benchmark.name,
             "example": judgement.example.example,
             "truth": judgement.example.truth,
             "answer": judgement.answer,
             "probability": judgement.probability,
             "similarity": judgement.similarity,
             "shown": judgement.shown,
-            "judge": judge,
+            "judge": benchmark.identity,
             "outcome": judgement.outcome.value,
             "detail": judgement.detail,
         }

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from baez_pipeline.experiment import Scoring
+from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_import import DetectionScorer
-from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
+from baez_pipeline.scoring.classifier import AnswersAsValues, AskedJudge, judge_by_asking
 from baez_pipeline.scoring.examples import ShownExample
 from baez_pipeline.scoring.judgement import Judgement
-from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge
 
 
 class _DetectionScorer(AnswersAsValues, DetectionScorer):  # type: ignore[misc]
@@ -17,19 +16,19 @@ class _DetectionScorer(AnswersAsValues, DetectionScorer):  # type: ignore[misc]
 class Detection:
     """Whole texts, unmarked."""
 
+    name = "detection"
     marks = False
 
-    def __init__(self, settings: Scoring) -> None:
-        self._judge = LikelihoodJudge("detection")
-        self._examples_per_prompt = settings.judge.examples_per_prompt
+    def __init__(self, judge: AskedJudge) -> None:
+        self._judge = judge
 
     @property
     def identity(self) -> str:
-        """The judge with its threshold."""
+        """The judge."""
         return self._judge.identity
 
-    def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
+    async def judge(
+        self, label: str, examples: Sequence[ShownExample], *, seed: int, purpose: Purpose
+    ) -> list[Judgement]:
         """delphi's detection of every example."""
-        return judge_by_asking(
-            _DetectionScorer, self._judge, label, examples, examples_per_prompt=self._examples_per_prompt, seed=seed
-        )
+        return await judge_by_asking(_DetectionScorer, self._judge, label, examples, seed=seed, purpose=purpose)

@@ -1,11 +1,11 @@
 """Embedding: is the label closer to the feature's examples than to others? (delphi's EmbeddingScorer)"""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from baez_pipeline.embedding import SentenceEmbedder
 from baez_pipeline.features.shown_text import as_written
+from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_import import EmbeddingScorer
 from baez_pipeline.scoring.examples import ShownExample, delphi_record
 from baez_pipeline.scoring.judgement import Judgement
@@ -28,20 +28,23 @@ class _EmbeddingScorer(EmbeddingScorer):  # type: ignore[misc]
 class Embedding:
     """Cosine of the label and each shown text. It gives no answer, only a similarity."""
 
+    name = "embedding"
     marks = False
 
-    def __init__(self) -> None:
-        self._embedder = SentenceEmbedder()
+    def __init__(self, embedder: SentenceEmbedder) -> None:
+        self._embedder = embedder
 
     @property
     def identity(self) -> str:
         """The embedder with its revision."""
         return self._embedder.identity
 
-    def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
-        """Every example's similarity. The order has no part in it, so `seed` has none."""
+    async def judge(
+        self, label: str, examples: Sequence[ShownExample], *, seed: int, purpose: Purpose
+    ) -> list[Judgement]:
+        """Every example's similarity. No order and no question has a part in it, so `seed` and `purpose` have none."""
         scorer = _EmbeddingScorer(self._embedder)
-        outputs = asyncio.run(scorer(delphi_record(label, examples))).score
+        outputs = (await scorer(delphi_record(label, examples))).score
         # Equal texts have equal similarities: a text says which example it was.
         similarity = {output.text: output.similarity for output in outputs}
         return [

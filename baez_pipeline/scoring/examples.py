@@ -27,7 +27,7 @@ class ShownExample:
     tokens: list[str]
     token_ids: list[int]
     activations: list[float]
-    """The target feature's; on negatives the donor's, which fuzz marks (audit row 36: contrastive)."""
+    """The target feature's; on negatives what fuzz marks: the donor's (audit row 36), or the drawn token."""
 
     @property
     def text(self) -> str:
@@ -62,7 +62,10 @@ def _shown(row: dict[str, Any], *, marks: bool) -> ShownExample:
     window = slice(row["window_start"], row["window_end"])
     tokens = [shown_token(token, marks=marks) for token in row["tokens"][window]]
     values = row["activations"] if row["role"] == "test" else row["donor_activations"]
-    activations = values[window] if values else [0.0] * len(tokens)
+    if values is None:
+        # A silent context of the feature's own record: fuzz asks about the token that was drawn as its peak.
+        values = [float(position == row["peak_position"]) for position in range(len(row["tokens"]))]
+    activations = values[window]
     return ShownExample(
         example=row["example"],
         truth=row["role"] == "test",

@@ -6,12 +6,11 @@ That is the article's form, contrastive fuzz; delphi's other one marks silent to
 
 from collections.abc import Sequence
 
-from baez_pipeline.experiment import Scoring
+from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_import import FuzzingScorer
-from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
+from baez_pipeline.scoring.classifier import AnswersAsValues, AskedJudge, judge_by_asking
 from baez_pipeline.scoring.examples import ShownExample
 from baez_pipeline.scoring.judgement import Judgement
-from baez_pipeline.scoring.likelihood_judge import LikelihoodJudge
 from baez_pipeline.tables import Outcome
 
 
@@ -22,22 +21,22 @@ class _FuzzingScorer(AnswersAsValues, FuzzingScorer):  # type: ignore[misc]
 class Fuzz:
     """Texts with their active tokens marked."""
 
+    name = "fuzz"
     marks = True
 
-    def __init__(self, settings: Scoring) -> None:
-        self._judge = LikelihoodJudge("fuzz")
-        self._examples_per_prompt = settings.judge.examples_per_prompt
+    def __init__(self, judge: AskedJudge) -> None:
+        self._judge = judge
 
     @property
     def identity(self) -> str:
-        """The judge with its threshold."""
+        """The judge."""
         return self._judge.identity
 
-    def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
+    async def judge(
+        self, label: str, examples: Sequence[ShownExample], *, seed: int, purpose: Purpose
+    ) -> list[Judgement]:
         """delphi's fuzz of every example; no evidence where one of the two kinds of example is missing."""
         if len({example.truth for example in examples}) < 2:
             detail = "Fuzz needs test examples and negatives, and the feature has one kind only."
             return [Judgement(example=shown, outcome=Outcome.NO_EVIDENCE, detail=detail) for shown in examples]
-        return judge_by_asking(
-            _FuzzingScorer, self._judge, label, examples, examples_per_prompt=self._examples_per_prompt, seed=seed
-        )
+        return await judge_by_asking(_FuzzingScorer, self._judge, label, examples, seed=seed, purpose=purpose)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.scoring.examples import ShownExample
 from baez_pipeline.tables import Outcome
 
@@ -24,6 +25,7 @@ class Judgement:
 class Benchmark(Protocol):
     """A way of judging labels. Building one is cheap: models are loaded when the first label is judged."""
 
+    name: str
     marks: bool
     """Whether active tokens are marked in what is shown."""
 
@@ -32,12 +34,18 @@ class Benchmark(Protocol):
         """The judge with its revision and whatever else changes its answers."""
         ...
 
-    def judge(self, label: str, examples: Sequence[ShownExample], *, seed: int) -> list[Judgement]:
+    async def judge(
+        self, label: str, examples: Sequence[ShownExample], *, seed: int, purpose: Purpose
+    ) -> list[Judgement]:
         """One judgement for every example.
 
         Args:
             label: of one feature, by one method.
             examples: with something to judge in them (`ShownExample.why_not_judged`).
             seed: of the order in which the examples are asked about.
+            purpose: what a judge's questions are for.
+
+        Raises:
+            BaezError: what stops the whole run.
         """
         ...

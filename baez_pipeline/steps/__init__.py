@@ -5,13 +5,15 @@ Goes in: one module per step or family of steps, thin. Stays out: how anything i
 """
 
 from baez_pipeline.experiment import Experiment
+from baez_pipeline.steps.chain import Chain, State
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
 from baez_pipeline.steps.explanations import NLA_EXPLANATIONS
 from baez_pipeline.steps.labels import labels_step
 from baez_pipeline.steps.pages import experiment_report, most_distant_report
 from baez_pipeline.steps.results import label_distances, method_comparison, score_summary
+from baez_pipeline.steps.running import Progress, StepReport, run_step
 from baez_pipeline.steps.scores import scores_step
-from baez_pipeline.steps.step import Chain, Progress, State, Step, StepReport, Work, run_step
+from baez_pipeline.steps.step import Step, Unit, Work
 
 
 def build_chain(experiment: Experiment) -> Chain:
@@ -33,4 +35,4 @@ def build_chain(experiment: Experiment) -> Chain:
     )
 
 
-__all__ = ["Chain", "Progress", "State", "Step", "StepReport", "Work", "build_chain", "run_step"]
+__all__ = ["Chain", "Progress", "State", "Step", "StepReport", "Unit", "Work", "build_chain", "run_step"]

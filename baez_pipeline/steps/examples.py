@@ -6,13 +6,13 @@ import polars as pl
 
 from baez_pipeline.errors import SourceError
 from baez_pipeline.features import draw_roster, index_of_key, split_examples
-from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import ExampleSplits, FeatureRecords, FeatureSample
 
 
 def _sample(work: Work) -> Iterator[Produced]:
     experiment = work.equipment.experiment
-    yield None, draw_roster(work.equipment.source, experiment.sample, seed=experiment.seed)
+    yield Unit(), draw_roster(work.equipment.source, experiment.sample, seed=experiment.seed)
 
 
 def _records(work: Work) -> Iterator[Produced]:
@@ -23,7 +23,7 @@ def _records(work: Work) -> Iterator[Produced]:
                 f"Source {work.equipment.source.source_id} does not have feature {feature}, which the roster keeps: "
                 "the source has changed since; run feature_sample again."
             )
-        yield feature, record
+        yield Unit(feature), record
 
 
 def _splits(work: Work) -> Iterator[Produced]:
@@ -32,7 +32,7 @@ def _splits(work: Work) -> Iterator[Produced]:
     donors = dict(roster.filter(pl.col("donors").is_not_null()).select("feature", "donors").iter_rows())
     for feature in work.features:
         yield (
-            feature,
+            Unit(feature),
             split_examples(
                 work.read("feature_records", feature),
                 donors[feature],

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.nla import explain_feature
-from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import NlaExplanations
 
 
@@ -13,10 +13,7 @@ def _explanations(work: Work) -> Iterator[Produced]:
     experiment = equipment.experiment
     for feature in work.features:
         splits = work.read("example_splits", feature)
-        yield (
-            feature,
-            explain_feature(splits, equipment.subject, equipment.verbalizer, experiment.nla, seed=experiment.seed),
-        )
+        yield Unit(feature), explain_feature(splits, equipment.verbalizer, experiment.nla, seed=experiment.seed)
 
 
 NLA_EXPLANATIONS = Step(

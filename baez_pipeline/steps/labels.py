@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from baez_pipeline.experiment import HttpModel, Labeling, SmolLM2Writer
 from baez_pipeline.labeling import METHODS, label_features
 from baez_pipeline.labeling.answer import MARKER
 from baez_pipeline.labeling.method import Writing
 from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
-from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import Labels
 
 
@@ -15,22 +16,16 @@ def labels_step(method_name: str) -> Step:
     method = METHODS[method_name]
 
     def compute(work: Work) -> Iterator[Produced]:
-        experiment = work.equipment.experiment
-        settings = experiment.labeling
-        yield from label_features(
+        experiment, writer = work.equipment.experiment, work.equipment.writer
+        labels = label_features(
             method,
             {feature: work.read(method.reads, feature) for feature in work.features},
-            work.equipment.writer,
-            Writing(
-                maximum_words=settings.maximum_words,
-                temperature=settings.writer.temperature,
-                max_tokens=settings.writer.max_tokens,
-                prefill=MARKER if settings.writer.prefill else None,
-                seed=experiment.seed,
-            ),
-            # One process answers one after the other.
-            concurrency=1,
+            writer,
+            writing(experiment.labeling, seed=experiment.seed),
+            concurrency=writer.concurrency,
         )
+        for feature, row in labels:
+            yield Unit(feature), row
 
     return Step(
         name=f"labels_{method.name}",
@@ -43,9 +38,27 @@ def labels_step(method_name: str) -> Step:
         depends_on=lambda equipment, part: {
             "prompt": method.prompt,
             "maximum_words": equipment.experiment.labeling.maximum_words,
-            "writer": equipment.experiment.labeling.writer.model_dump(mode="json"),
-            "model": SMOLLM2,
+            "writer": _what_changes_labels(equipment.experiment.labeling),
             "seed": equipment.experiment.seed,
         },
         compute=compute,
+        asks=lambda equipment: isinstance(equipment.experiment.labeling.writer, HttpModel),
     )
+
+
+def writing(labeling: Labeling, *, seed: int) -> Writing:
+    """How the experiment's writer is asked."""
+    settings = labeling.writer
+    return Writing(
+        maximum_words=labeling.maximum_words,
+        temperature=settings.temperature if isinstance(settings, SmolLM2Writer) else settings.sent_temperature,
+        max_tokens=settings.max_tokens,
+        prefill=MARKER if isinstance(settings, SmolLM2Writer) and settings.prefill else None,
+        seed=seed,
+    )
+
+
+def _what_changes_labels(labeling: Labeling) -> dict[str, object]:
+    if isinstance(labeling.writer, SmolLM2Writer):
+        return {**labeling.writer.model_dump(mode="json"), "model": SMOLLM2}
+    return labeling.writer.answer_settings()

@@ -7,7 +7,7 @@ import polars as pl
 from baez_pipeline import reports
 from baez_pipeline.experiment import Experiment
 from baez_pipeline.steps.results import all_feature_scores, method_table_markdown, score_tables
-from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import Pages
 
 
@@ -33,7 +33,7 @@ def most_distant_report(experiment: Experiment) -> Step:
         work.equipment.store.write_page(reports.MOST_DISTANT_REPORT, page)
         n_features = min(distances.height, experiment.report.most_distant_features)
         yield (
-            None,
+            Unit(),
             reports.pages_table(
                 [reports.page_row(reports.MOST_DISTANT_REPORT, title=title, content=page, n_features=n_features)]
             ),
@@ -89,7 +89,7 @@ def experiment_report(experiment: Experiment) -> Step:
         for name, (_, content) in contents.items():
             work.equipment.store.write_page(name, content)
         yield (
-            None,
+            Unit(),
             reports.pages_table(
                 reports.page_row(name, title=title, content=content, n_features=len(work.features))
                 for name, (title, content) in contents.items()
@@ -113,7 +113,7 @@ def experiment_report(experiment: Experiment) -> Step:
             *_label_tables(experiment),
             *score_tables(experiment),
         ),
-        depends_on=lambda equipment, part: experiment.model_dump(mode="json", exclude={"source"}),
+        depends_on=lambda equipment, part: experiment.model_dump(mode="json", exclude={"source", "budget"}),
         compute=compute,
         markdown=method_table_markdown,
     )

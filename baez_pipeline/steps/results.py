@@ -12,7 +12,7 @@ from baez_pipeline.scoring.feature_scores import feature_scores
 from baez_pipeline.statistics import label_distances as distances_between
 from baez_pipeline.statistics import method_comparison as compare_methods
 from baez_pipeline.statistics import score_summary as summarise
-from baez_pipeline.steps.step import Produced, Step, Work
+from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.store import Address
 from baez_pipeline.tables import LabelDistances, MethodComparison, ScoreSummary
 
@@ -67,7 +67,7 @@ def _over_scores(
     markdown: Callable[[Equipment], str] | None = None,
 ) -> Step:
     def compute(work: Work) -> Iterator[Produced]:
-        yield None, statistic(all_feature_scores(work), experiment.statistics, experiment.seed)
+        yield Unit(), statistic(all_feature_scores(work), experiment.statistics, experiment.seed)
 
     return Step(
         name=name,
@@ -95,7 +95,7 @@ def label_distances(experiment: Experiment) -> Step:
         labels_a, labels_b = work.read(f"labels_{method_a}"), work.read(f"labels_{method_b}")
         # A label that failed is left out by the distances; an empty text keeps the rows aligned.
         vectors = [embedder.embed(labels["label"].fill_null("").to_list()) for labels in (labels_a, labels_b)]
-        yield None, distances_between(labels_a, labels_b, vectors[0], vectors[1], embedder.identity)
+        yield Unit(), distances_between(labels_a, labels_b, vectors[0], vectors[1], embedder.identity)
 
     return Step(
         name="label_distances",

@@ -11,6 +11,7 @@ from baez_pipeline.tables.features import (
     FeatureSample,
     NlaExplanations,
 )
+from baez_pipeline.tables.ledger import Ledger
 from baez_pipeline.tables.outcomes import Outcome
 from baez_pipeline.tables.results import FeatureScores, LabelDistances, MethodComparison, Pages, ScoreSummary
 from baez_pipeline.tables.scores import JudgedExamples, Labels
@@ -24,6 +25,7 @@ __all__ = [
     "JudgedExamples",
     "LabelDistances",
     "Labels",
+    "Ledger",
     "MethodComparison",
     "NlaExplanations",
     "Outcome",

@@ -112,6 +112,12 @@ class NlaExplanations(dy.Schema):
     example = dy.String(description="the train example")
     rank = dy.Int64(min=1, description="its rank")
     position = dy.Int64(min=0, description="position of the peak in its context, 0 = the first token (BOS)")
+    position_asked = dy.Int64(
+        nullable=True,
+        min=0,
+        description="position at which a service found the peak token; one more than `position` where the service puts "
+        "a BOS before the text; null for an engine that reads activations here",
+    )
     token = dy.String(description="the peak token")
     token_id = dy.Int64(nullable=True, description="its id")
     peak_activation = dy.Float32(description="the feature's activation there")
@@ -125,5 +131,11 @@ class NlaExplanations(dy.Schema):
     below_minimum = dy.Bool(description="position is under the verbalizer's trained minimum")
     explanation = dy.String(nullable=True, description="the explanation, paragraphs apart by blank lines")
     n_paragraphs = dy.Int64(min=0, description="number of non-empty paragraphs")
+    mse = dy.Float64(
+        nullable=True,
+        description="of the activation rebuilt from the explanation, both scaled to norm sqrt(d_model), 0 to 4; null "
+        "where the engine has no reconstructor",
+    )
+    cosine = dy.Float64(nullable=True, description="of the same two vectors")
     outcome = outcome_column()
     detail = detail_column()

@@ -30,7 +30,7 @@ def vectors(smollm2):
 
 
 def test_an_explanation_has_the_three_paragraphs_of_a_released_verbalizer(engine, vectors):
-    for said in engine.explain(vectors, [0, 0]):
+    for said in engine.explain_vectors(vectors, [0, 0]):
         assert len(paragraphs(said.text)) == 3
         text, alone = last_paragraph(said.text)
         assert text.startswith("Final token")
@@ -38,16 +38,16 @@ def test_an_explanation_has_the_three_paragraphs_of_a_released_verbalizer(engine
 
 
 def test_the_final_token_and_the_topic_are_found(engine, vectors):
-    war, chemistry = (said.text for said in engine.explain(vectors, [0, 0]))
+    war, chemistry = (said.text for said in engine.explain_vectors(vectors, [0, 0]))
     assert '"war"' in paragraphs(war)[2]
     assert "chemical" in chemistry
     assert '"war"' not in chemistry
 
 
 def test_a_vector_is_explained_alike_alone_and_in_company(engine, vectors):
-    together = engine.explain(vectors, [0, 0])
-    assert [engine.explain(vectors[i : i + 1], [0])[0] for i in range(2)] == together
-    assert engine.explain(np.zeros((0, 576), np.float32), []) == []
+    together = engine.explain_vectors(vectors, [0, 0])
+    assert [engine.explain_vectors(vectors[i : i + 1], [0])[0] for i in range(2)] == together
+    assert engine.explain_vectors(np.zeros((0, 576), np.float32), []) == []
 
 
 def test_a_bank_too_small_to_tell_topics_is_refused(smollm2, tmp_path):

@@ -81,7 +81,7 @@ def test_injecting_a_words_own_embedding_reads_as_that_word(smollm2, written):
 
 def test_an_answer_without_tags_is_unparsable_not_an_explanation(smollm2, written):
     vectors = np.random.default_rng(0).normal(size=(3, 576)).astype(np.float32)
-    said = verbalizer(smollm2, written).explain(vectors, [1, 2, 3])
+    said = verbalizer(smollm2, written).explain_vectors(vectors, [1, 2, 3])
     assert len(said) == 3
     for explanation in said:
         assert (explanation.outcome is Outcome.OK) == bool(explanation.text)

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from baez_pipeline.embedding import SentenceEmbedder
 from baez_pipeline.errors import TableError
 from baez_pipeline.experiment import LikelihoodJudge, Scoring
 from baez_pipeline.scoring import judge_labels, open_benchmark
@@ -12,8 +13,13 @@ from baez_pipeline_tests.scoring.planted_rows import labels_table, music_splits,
 RIGHT, WRONG = "music and songs", "history and politics"
 
 
+def opened(benchmark: str, settings: Scoring | None = None):
+    return open_benchmark(benchmark, settings or Scoring(), chat=None, embedder=SentenceEmbedder)
+
+
 def judge(benchmark: str, labels: pl.DataFrame, splits: pl.DataFrame, settings: Scoring | None = None, seed: int = 1):
-    return list(judge_labels(benchmark, labels, splits, settings or Scoring(), seed=seed))
+    judged = judge_labels(opened(benchmark, settings), labels, splits, seed=seed, concurrency=1)
+    return [(feature, table) for feature, _, table in judged]
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +113,9 @@ def test_fuzz_without_negatives_is_no_evidence():
 def test_labels_come_back_one_by_one_in_their_order():
     labels = pl.concat([labels_table(None, feature=f"toy_00000{i}") for i in (3, 1, 2)])
     splits = pl.concat([music_splits(f"toy_00000{i}") for i in (1, 2, 3)])
-    tables = judge_labels("detection", labels, splits, Scoring(), seed=1)
+    tables = judge_labels(opened("detection"), labels, splits, seed=1, concurrency=1)
     assert next(tables)[0] == "toy_000003"
-    assert [feature for feature, _ in tables] == ["toy_000001", "toy_000002"]
+    assert [feature for feature, _, _ in tables] == ["toy_000001", "toy_000002"]
 
 
 def test_a_label_without_examples_is_one_sentence():
@@ -118,7 +124,7 @@ def test_a_label_without_examples_is_one_sentence():
 
 
 def test_identities_name_the_judge():
-    identities = {name: open_benchmark(name, Scoring()).identity for name in ("detection", "fuzz", "embedding")}
+    identities = {name: opened(name).identity for name in ("detection", "fuzz", "embedding")}
     assert len(set(identities.values())) == 3
     assert identities["embedding"].startswith("all-minilm-l6-v2")
     assert identities["detection"].startswith("smollm2-135m-instruct")

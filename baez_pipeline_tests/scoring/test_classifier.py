@@ -1,12 +1,14 @@
 """delphi's classifiers with scripted answers: what counts as an answer, and whose it is."""
 
+import asyncio
 import random
 
 import pytest
 
+from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_client import FailedAnswerError
 from baez_pipeline.llm.delphi_import import Client, DetectionScorer, Logprobs, Response, Top_Logprob
-from baez_pipeline.scoring.classifier import AnswersAsValues, judge_by_asking
+from baez_pipeline.scoring.classifier import AnswersAsValues, AskedJudge, judge_by_asking
 from baez_pipeline.scoring.examples import shown_examples
 from baez_pipeline.scoring.likelihood_judge import read_question
 from baez_pipeline.tables import Outcome
@@ -39,7 +41,8 @@ def music_or_not(examples: list[str]) -> list[int]:
 
 def judge(client, examples_per_prompt: int = 10, seed: int = 1):
     examples = shown_examples(music_splits(), marks=False)
-    return judge_by_asking(_Scorer, client, "music", examples, examples_per_prompt=examples_per_prompt, seed=seed)
+    judge = AskedJudge(identity="scripted", client=lambda purpose: client, examples_per_prompt=examples_per_prompt)
+    return asyncio.run(judge_by_asking(_Scorer, judge, "music", examples, seed=seed, purpose=Purpose()))
 
 
 @pytest.mark.parametrize("examples_per_prompt", [1, 3, 7, 10, 20])
@@ -71,7 +74,7 @@ def test_an_answer_without_such_a_list_is_an_outcome_and_no_answer(answer):
     assert len(judgements) == 10
     for judgement in judgements:
         assert judgement.outcome is Outcome.UNPARSABLE
-        assert "No list of 10 times 0 or 1" in judgement.detail
+        assert "no list of exactly 10 numbers 0 or 1" in judgement.detail
         assert (judgement.answer, judgement.probability) == (None, None)
 
 
@@ -112,11 +115,28 @@ def test_probabilities_come_from_delphis_reading_of_the_tokens():
     assert [judgement.probability for judgement in judge(client, 4)] == pytest.approx([0.9168] * 10, abs=1e-4)
 
 
-def test_digits_outside_the_list_leave_the_answers_without_probabilities():
+def test_digits_before_the_list_are_not_taken_for_answers():
     client = Scripted(
-        lambda examples: Response(text=str([1] * len(examples)), logprobs=digits("10" + "1" * len(examples)))
+        lambda examples: Response(
+            text=f"Of 10: {[1] * len(examples)}", logprobs=digits("Of 10: [" + "1" * len(examples) + "]")
+        )
     )
+    assert [judgement.probability for judgement in judge(client)] == pytest.approx([0.9168] * 10, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("after", "tokens"),
+    [(" 10 of 10", "1" * 10 + "1010"), ("", "1" * 9 + "0"), ("", "1" * 9), ("", ["11"] * 5)],
+    ids=["digits after the list", "a token that says something else", "a token missing", "two answers in one token"],
+)
+def test_where_it_cannot_be_told_which_token_is_which_answer_there_is_no_probability(after, tokens):
+    client = Scripted(lambda examples: Response(text=f"{[1] * len(examples)}{after}", logprobs=digits(tokens)))
     judgements = judge(client)
     assert {(judgement.answer, judgement.probability, judgement.outcome) for judgement in judgements} == {
         (True, None, Outcome.OK)
     }
+
+
+def test_a_list_in_an_object_is_read_as_well():
+    client = Scripted(lambda examples: f'{{"answers": {music_or_not(examples)}}}')
+    assert all(judgement.answer == judgement.example.truth for judgement in judge(client))

@@ -6,7 +6,7 @@ import pytest
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, TableError
 from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split
-from baez_pipeline.steps import Chain, State, Step, run_step
+from baez_pipeline.steps import Chain, State, Step, Unit, run_step
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
 from baez_pipeline.tables import Labels
 from baez_pipeline_tests.tiny_sae import write_tiny_sae
@@ -40,7 +40,7 @@ class Counted:
             if feature == self.stops_at:
                 raise BaezError("the server is gone")
             self.labelled.append(feature)
-            yield feature, label_row(feature, work.read("example_splits", feature).height, feature in self.fails)
+            yield Unit(feature), label_row(feature, work.read("example_splits", feature).height, feature in self.fails)
 
 
 def label_row(feature, n_shown, failed):

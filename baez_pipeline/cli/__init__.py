@@ -1,0 +1,24 @@
+"""The command line: one module per family of commands, each thin over a room's function.
+
+An error that a user can act on is a sentence, not a traceback. What takes seconds to import is imported in the command
+that needs it, so that `baez --help` answers at once.
+"""
+
+import sys
+
+from rich.console import Console
+
+from baez_pipeline.cli import embedded, export, money, running
+from baez_pipeline.cli.common import app
+from baez_pipeline.errors import BaezError
+
+__all__ = ["app", "embedded", "export", "main", "money", "running"]
+
+
+def main() -> None:
+    """Entry of the `baez` command: an error that a user can act on is a sentence, not a traceback."""
+    try:
+        app()
+    except BaezError as error:
+        Console(stderr=True, highlight=False).print(f"baez: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)

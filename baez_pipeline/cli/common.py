@@ -1,0 +1,46 @@
+"""What every command needs: the app, the console, and which experiment is meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from baez_pipeline.experiment import Surroundings, load_experiment
+
+if TYPE_CHECKING:
+    from baez_pipeline.equipment import Equipment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Label SAE features by several methods, score the labels, and say whether the scores can be trusted.",
+)
+console = Console(highlight=False)
+
+ExperimentName = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads the annotation
+    typer.Argument(
+        help="A shipped experiment or the path of a TOML file; BAEZ_EXPERIMENT, else smollm2, if not given."
+    ),
+]
+
+
+def surroundings_of(experiment: str | None) -> Surroundings:
+    """The process's surroundings, with the experiment that was named."""
+    surroundings = Surroundings.from_environment()
+    return surroundings.model_copy(update={"experiment": experiment}) if experiment else surroundings
+
+
+def equipment_of(experiment: str | None) -> Equipment:
+    """The equipment of the experiment that was named.
+
+    Raises:
+        BaezError: the experiment cannot be read.
+    """
+    from baez_pipeline.equipment import Equipment
+
+    surroundings = surroundings_of(experiment)
+    return Equipment(load_experiment(surroundings.experiment), surroundings.data, surroundings.answers)

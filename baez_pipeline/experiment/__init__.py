@@ -1,0 +1,79 @@
+"""The experiment file as frozen models. Nothing else in the package reads TOML or the environment.
+
+Goes in: every setting that changes a result or a bill, with its unit and its default, one module per table or family of
+tables. Stays out: where data lies and how Dagster runs, which are the machine's business (`Surroundings`).
+"""
+
+from baez_pipeline.experiment.features import (
+    LocalSaeSource,
+    NeuronpediaApiSource,
+    NeuronpediaExportSource,
+    Sample,
+    Source,
+    Split,
+)
+from baez_pipeline.experiment.file import (
+    BENCHMARKS,
+    METHODS,
+    Benchmark,
+    Budget,
+    Experiment,
+    Labeling,
+    Method,
+    Report,
+    Scoring,
+    Statistics,
+    load_experiment,
+    shipped_experiments,
+)
+from baez_pipeline.experiment.models import (
+    HttpJudge,
+    HttpModel,
+    HttpWriter,
+    LikelihoodJudge,
+    MiniLMEmbedder,
+    SmolLM2Writer,
+)
+from baez_pipeline.experiment.nla import (
+    NeighboursEngine,
+    NeuronpediaEngine,
+    Nla,
+    NlaServerEngine,
+    TransformersEngine,
+)
+from baez_pipeline.experiment.surroundings import Surroundings, key_from_environment, optional_key
+
+__all__ = [
+    "BENCHMARKS",
+    "METHODS",
+    "Benchmark",
+    "Budget",
+    "Experiment",
+    "HttpJudge",
+    "HttpModel",
+    "HttpWriter",
+    "Labeling",
+    "LikelihoodJudge",
+    "LocalSaeSource",
+    "Method",
+    "MiniLMEmbedder",
+    "NeighboursEngine",
+    "NeuronpediaApiSource",
+    "NeuronpediaEngine",
+    "NeuronpediaExportSource",
+    "Nla",
+    "NlaServerEngine",
+    "Report",
+    "Sample",
+    "Scoring",
+    "SmolLM2Writer",
+    "Source",
+    "Split",
+    "Statistics",
+    "Surroundings",
+    "TransformersEngine",
+    "key_from_environment",
+    "load_experiment",
+    "optional_key",
+    "shipped_experiments",
+]

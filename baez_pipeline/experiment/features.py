@@ -1,0 +1,79 @@
+"""The tables `source`, `sample` and `split`: which features, and which of their examples."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from baez_pipeline.experiment.settings import Settings
+
+NEURONPEDIA_API = "https://www.neuronpedia.org/api"
+PackedDocuments = Annotated[
+    Literal["cut", "keep"],
+    Field(
+        description="contexts that hold several documents (several <bos>): cut to the one of the peak, or kept whole. "
+        "Nearly half of the strongest contexts of a Gemma source are packed (field guide, trap 3)"
+    ),
+]
+
+
+class LocalSaeSource(Settings):
+    """Features of an SAE whose rows lie on this machine; `embedded` is the one that the package ships."""
+
+    kind: Literal["local_sae"] = "local_sae"
+    path: Path | None = Field(None, description="folder of the rows; None = the embedded SAE")
+
+
+class NeuronpediaApiSource(Settings):
+    """Features of a Neuronpedia source, asked for one by one; every response is kept."""
+
+    kind: Literal["neuronpedia_api"] = "neuronpedia_api"
+    model: str = Field(description="Neuronpedia's id of the subject model")
+    source: str = Field(description="Neuronpedia's id of the source, the layer first")
+    width: int = Field(ge=1, description="number of features, dead ones included: indices run to width - 1")
+    base_url: str = NEURONPEDIA_API
+    key_variable: str = Field(
+        "NEURONPEDIA_API_KEY", description="environment variable of the key; reading features works without one"
+    )
+    packed_documents: PackedDocuments = "cut"
+
+
+class NeuronpediaExportSource(Settings):
+    """Features of a Neuronpedia source from its bulk export."""
+
+    kind: Literal["neuronpedia_export"] = "neuronpedia_export"
+    url: str = Field(description="folder or fsspec URL that holds features/ and activations/: .../v1/<model>/<source>")
+    anonymous: bool = Field(False, description="read an object store without credentials")
+    packed_documents: PackedDocuments = "cut"
+
+
+Source = Annotated[LocalSaeSource | NeuronpediaApiSource | NeuronpediaExportSource, Field(discriminator="kind")]
+
+
+class Sample(Settings):
+    """Which features are labelled."""
+
+    features: int = Field(12, ge=1, description="features to keep")
+    minimum_examples: int = Field(
+        15, ge=2, description="distinct examples with a positive peak that a kept feature has"
+    )
+    donors: int = Field(60, ge=2, description="features drawn apart to lend negatives, whatever `features` is")
+
+
+class Split(Settings):
+    """Which examples are used for what."""
+
+    train: int = Field(5, ge=1, description="strongest examples, shown to label methods")
+    test: int = Field(10, ge=1, description="the ranks after them, shown to judges")
+    negatives: int = Field(10, ge=1, description="examples in which the feature is silent, shown to judges")
+    silent_rows: int = Field(
+        5,
+        ge=0,
+        description="of the negatives, at most so many from the feature's own record: contexts that the source "
+        "verified as silent. The rest are other features' examples, and all of them where the source has none",
+    )
+    window: int = Field(32, ge=4, description="tokens shown around the peak, three quarters of them before it")
+    peak: Literal["qualifying_token", "maximum"] = Field(
+        "qualifying_token",
+        description="the peak of an example drawn from an activation bin: the token that put it there, or the largest",
+    )
