@@ -11,7 +11,7 @@ one has paid for costs the next one nothing. Failures are never kept as answers.
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ _ANSWERS = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("kept_at", sa.Float, nullable=False),
 )
-_LEDGER = sa.Table(
+LEDGER = sa.Table(
     "ledger",
     _METADATA,
     sa.Column("request", sa.String(32), primary_key=True),
@@ -54,7 +54,7 @@ _LEDGER = sa.Table(
     # The budget is a sum over an experiment's rows, taken before each question: from the index alone.
     sa.Index("ledger_experiment_usd", "experiment", "usd_at_most"),
 )
-_HELD = sa.Table(
+HELD = sa.Table(
     "held",
     _METADATA,
     sa.Column("request", sa.String(32), primary_key=True),
@@ -65,6 +65,8 @@ _HELD = sa.Table(
 
 FILE = "answers.sqlite"
 SECONDS_TO_WAIT_FOR_THE_LOCK = 60
+MOST_PARAMETERS = 500
+"""Of one statement: SQLite before 3.32 took 999."""
 _EXPECTED = "such as sqlite:////folder/answers.sqlite or postgresql+psycopg://user@host/database"
 
 
@@ -120,10 +122,10 @@ class Answers:
             raise AnswersError(f"The database of answers cannot be opened: {error}. Expected {_EXPECTED}.") from error
         if self._engine.dialect.name == "sqlite":
             if self._engine.url.database:
-                Path(self._engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(Path(self._engine.url.database).parent)
             sa.event.listen(self._engine, "connect", _share_file)
             sa.event.listen(self._engine, "begin", _begin)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _METADATA.create_all(connection)
 
     @classmethod
@@ -143,14 +145,19 @@ class Answers:
 
     def kept(self, key: str) -> bytes | None:
         """The answer to a question, by the hash of its content; None if there is none."""
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             body = connection.execute(sa.select(_ANSWERS.c.body).where(_ANSWERS.c.key == key)).scalar()
         return zlib.decompress(body) if body is not None else None
 
     def keep(self, key: str, body: bytes) -> None:
         """Keep an answer. Of two answers to one question the first stays."""
-        with self._transaction() as connection:
-            self._insert_answer(connection, key, body)
+        with self.transaction() as connection:
+            insert_answer(connection, key, body)
+
+    def forget(self, key: str) -> None:
+        """Drop a kept answer that is of no use."""
+        with self.transaction() as connection:
+            connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.key == key))
 
     def hold(self, experiment: str, usd: float, *, max_usd: float | None, seconds: float) -> str:
         """Set money aside for a question before it is sent.
@@ -170,16 +177,12 @@ class Answers:
         request = uuid.uuid4().hex
         if max_usd is None:
             return request
-        with self._transaction() as connection:
-            spent, held = self._sums(connection, experiment)
+        with self.transaction() as connection:
+            spent, held = spent_and_held(connection, experiment)
             if spent + held + usd > max_usd:
-                raise BudgetError(
-                    f"The budget of experiment {experiment} is reached: ${spent:.4f} spent, ${held:.4f} held for "
-                    f"questions in flight, up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. "
-                    "What was paid for is stored. Raise budget.max_usd and run again: only the rest is asked."
-                )
+                raise over_budget(experiment, spent=spent, held=held, usd=usd, max_usd=max_usd)
             connection.execute(
-                sa.insert(_HELD).values(request=request, experiment=experiment, usd=usd, until=time.time() + seconds)
+                sa.insert(HELD).values(request=request, experiment=experiment, usd=usd, until=time.time() + seconds)
             )
         return request
 
@@ -192,72 +195,103 @@ class Answers:
             key: of the question.
             body: the answer; None if there is none worth keeping.
         """
-        with self._transaction() as connection:
-            connection.execute(sa.delete(_HELD).where(_HELD.c.request == request))
-            connection.execute(sa.insert(_LEDGER).values(request=request, **asdict(asked)))
+        with self.transaction() as connection:
+            connection.execute(sa.delete(HELD).where(HELD.c.request == request))
+            connection.execute(sa.insert(LEDGER).values(request=request, **asdict(asked)))
             if key is not None and body is not None:
-                self._insert_answer(connection, key, body)
+                insert_answer(connection, key, body)
 
     def release(self, request: str) -> None:
         """Free what was held for a question that was not sent."""
-        with self._transaction() as connection:
-            connection.execute(sa.delete(_HELD).where(_HELD.c.request == request))
+        with self.transaction() as connection:
+            connection.execute(sa.delete(HELD).where(HELD.c.request == request))
 
     def spent(self, experiment: str) -> Spent:
         """What an experiment has cost so far."""
         ledger = sa.select(
-            *(sa.func.coalesce(sa.func.sum(column), 0) for column in (_LEDGER.c.usd, _LEDGER.c.tries)), sa.func.count()
-        ).where(_LEDGER.c.experiment == experiment)
-        with self._transaction(writes=False) as connection:
+            *(sa.func.coalesce(sa.func.sum(column), 0) for column in (LEDGER.c.usd, LEDGER.c.tries)), sa.func.count()
+        ).where(LEDGER.c.experiment == experiment)
+        with self.transaction(writes=False) as connection:
             sums = connection.execute(ledger).one()
-            at_most, held = self._sums(connection, experiment)
+            at_most, held = spent_and_held(connection, experiment)
         return Spent(usd=sums[0], usd_at_most=at_most, usd_held=held, tries=sums[1], questions=sums[2])
 
     def cost_by_feature(self, experiment: str, asset: str) -> dict[str, float]:
-        """What each feature's table of a step has cost so far, in US dollars; features without a question are absent."""
+        """What each feature's table of a step has cost, in US dollars; features without a question are absent."""
         query = (
-            sa.select(_LEDGER.c.feature, sa.func.sum(_LEDGER.c.usd))
-            .where(_LEDGER.c.experiment == experiment, _LEDGER.c.asset == asset)
-            .group_by(_LEDGER.c.feature)
+            sa.select(LEDGER.c.feature, sa.func.sum(LEDGER.c.usd))
+            .where(LEDGER.c.experiment == experiment, LEDGER.c.asset == asset)
+            .group_by(LEDGER.c.feature)
         )
-        with self._transaction(writes=False) as connection:
+        with self.transaction(writes=False) as connection:
             return {feature: float(usd) for feature, usd in connection.execute(query)}
 
     def ledger(self, experiment: str) -> pl.DataFrame:
         """The experiment's rows, in the order in which they were asked (Ledger)."""
-        with self._transaction(writes=False) as connection:
-            query = sa.select(_LEDGER).where(_LEDGER.c.experiment == experiment).order_by(_LEDGER.c.asked_at)
+        with self.transaction(writes=False) as connection:
+            query = sa.select(LEDGER).where(LEDGER.c.experiment == experiment).order_by(LEDGER.c.asked_at)
             rows = [dict(row) for row in connection.execute(query).mappings()]
         schema = Ledger.create_empty().schema
         frame = pl.DataFrame(rows, schema={**schema, "asked_at": pl.Float64}, orient="row")
         moment = pl.from_epoch((pl.col("asked_at") * 1e6).cast(pl.Int64), time_unit="us").dt.replace_time_zone("UTC")
         return Ledger.validate(frame.with_columns(asked_at=moment), cast=True)
 
-    @staticmethod
-    def _insert_answer(connection: sa.Connection, key: str, body: bytes) -> None:
-        there = connection.execute(sa.select(_ANSWERS.c.key).where(_ANSWERS.c.key == key)).scalar()
-        if there is None:
-            connection.execute(sa.insert(_ANSWERS).values(key=key, body=zlib.compress(body), kept_at=time.time()))
-
-    @staticmethod
-    def _sums(connection: sa.Connection, experiment: str) -> tuple[float, float]:
-        """Spent at most, and held."""
-        spent = sa.select(sa.func.coalesce(sa.func.sum(_LEDGER.c.usd_at_most), 0)).where(
-            _LEDGER.c.experiment == experiment
-        )
-        held = sa.select(sa.func.coalesce(sa.func.sum(_HELD.c.usd), 0)).where(
-            _HELD.c.experiment == experiment, _HELD.c.until > time.time()
-        )
-        return connection.execute(spent).scalar_one(), connection.execute(held).scalar_one()
-
     @contextmanager
-    def _transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
+    def transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
+        """All that is done with the connection, or nothing of it.
+
+        Raises:
+            AnswersError: the database fails.
+        """
         try:
             with self._engine.connect().execution_options(writes=writes) as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise AnswersError(f"The database of answers at {self._engine.url!r} failed: {reason}.") from error
+
+
+def kept_of(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of many questions whose answers are kept."""
+    kept: set[str] = set()
+    for start in range(0, len(keys), MOST_PARAMETERS):
+        query = sa.select(_ANSWERS.c.key).where(_ANSWERS.c.key.in_(keys[start : start + MOST_PARAMETERS]))
+        kept.update(connection.execute(query).scalars())
+    return kept
+
+
+def insert_answer(connection: sa.Connection, key: str, body: bytes) -> None:
+    """Keep an answer unless there is one."""
+    there = connection.execute(sa.select(_ANSWERS.c.key).where(_ANSWERS.c.key == key)).scalar()
+    if there is None:
+        connection.execute(sa.insert(_ANSWERS).values(key=key, body=zlib.compress(body), kept_at=time.time()))
+
+
+def spent_and_held(connection: sa.Connection, experiment: str) -> tuple[float, float]:
+    """US dollars that an experiment has spent at most, and that it holds."""
+    spent = sa.select(sa.func.coalesce(sa.func.sum(LEDGER.c.usd_at_most), 0)).where(LEDGER.c.experiment == experiment)
+    held = sa.select(sa.func.coalesce(sa.func.sum(HELD.c.usd), 0)).where(
+        HELD.c.experiment == experiment, HELD.c.until > time.time()
+    )
+    return connection.execute(spent).scalar_one(), connection.execute(held).scalar_one()
+
+
+def over_budget(experiment: str, *, spent: float, held: float, usd: float, max_usd: float) -> BudgetError:
+    """The sentence for a question that does not fit."""
+    return BudgetError(
+        f"The budget of experiment {experiment} is reached: ${spent:.4f} spent, ${held:.4f} held for questions in "
+        f"flight, up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. What was paid for is stored. "
+        "Raise budget.max_usd and run again: only the rest is asked."
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AnswersError(
+            f"The folder {folder} of the database of answers cannot be made: {error.strerror}."
+        ) from error
 
 
 def _share_file(connection: Any, _: object) -> None:

@@ -94,6 +94,7 @@ class Equipment:
         """The engine that turns the activations at peaks into prose."""
         from baez_pipeline.nla.opening import open_verbalizer
 
+        self.check_layer()
         return open_verbalizer(self.experiment.nla, subject=lambda: self.subject, answers=lambda: self.answers)
 
     @functools.cached_property
@@ -127,6 +128,10 @@ class Equipment:
         from baez_pipeline.embedding import SentenceEmbedder
 
         return SentenceEmbedder()
+
+    def require_keys(self) -> None:
+        """Raise a MissingKeyError unless the keys of all models over HTTP are there."""
+        _ = self.writer, self.judge
 
     def _over_http(self, settings: HttpModel, *, needed_for: str) -> ChatModel:
         from baez_pipeline.llm.http_chat import HttpChat

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
 from baez_pipeline.answers import Answers
 from baez_pipeline.errors import AccessError, ServiceError
+from baez_pipeline.retry_after import retry_after_seconds
 from baez_pipeline.store import hash_of
 from baez_pipeline.tables import Outcome
 
@@ -230,7 +230,9 @@ class Neuronpedia:
         if status == 404 and method == "GET" and found is not None:
             return _DOES_NOT_HAVE_IT
         if status == 404 and found is None:
-            raise ServiceError(f"There is no Neuronpedia API at {self._place} (404): base_url ends with /api there.")
+            raise ServiceError(
+                f"{where} has nothing at this address (404): check base_url (Neuronpedia's ends with /api)."
+            )
         if status >= 400:
             raise CallFailed(Outcome.ERROR, f"{self._name} answered {status}{self._quote(response)}", status)
         if found is None:
@@ -271,22 +273,12 @@ def _seconds_to_wait(response: httpx.Response, waited: float, manner: Manner) ->
 
     Without a header Neuronpedia's body gives the window, such as limitPerWindow 120 and requestWindow "60 m".
     """
-    told = _retry_after(response.headers.get("retry-after", ""))
+    told = retry_after_seconds(response.headers.get("retry-after", ""))
     if told is not None:
         return max(told, SHORTEST_WAIT_SECONDS)
     first = _seconds_per_request(_json_object(response) or {}) or manner.busy_wait_seconds
     # first + 2 first + 4 first ...: what was waited so far, plus one more.
     return min(max(waited + first, SHORTEST_WAIT_SECONDS), manner.longest_single_wait_seconds)
-
-
-def _retry_after(header: str) -> float | None:
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _seconds_per_request(body: dict[str, Any]) -> float | None:

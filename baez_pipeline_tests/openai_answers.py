@@ -30,7 +30,7 @@ _MARKED = re.compile(r"<<(.*?)>>", re.DOTALL)
 _NOT_EVIDENCE = re.compile(r"^Activations: .*$|<[^<>]*>", re.MULTILINE)
 _OTHER = {"0": "1", "1": "0", " 0": " 1", " 1": " 0"}
 _NO_THEME = ENGLISH_STOP_WORDS | {
-    *("encyclopedic", "prose", "wording", "recurs", "near", "position", "final", "token", "follow", "example"),
+    *("encyclopedic", "prose", "wording", "recurs", "near", "position", "final", "token", "like", "follow", "example"),
 }
 """Words of the language, and of every explanation."""
 

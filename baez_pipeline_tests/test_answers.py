@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -262,62 +261,3 @@ class TestLedger:
         request = answers.hold("e", 0, max_usd=None, seconds=60)
         answers.settle(request, replace(ASKED, detail=detail), key=None, body=None)
         assert answers.ledger("e").height == 1
-
-
-class TestOpening:
-    def test_a_damaged_file(self, tmp_path, sqlite_url):
-        (tmp_path / "answers.sqlite").write_bytes(b"This is no database. " * 100)
-        with pytest.raises(AnswersError, match=r"answers\.sqlite.* file is not a database"):
-            Answers(sqlite_url)
-
-    def test_a_file_that_was_damaged_later(self, tmp_path, sqlite_url):
-        settle_many(sqlite_url, "w", 50)
-        with sqlite3.connect(tmp_path / "answers.sqlite") as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with (tmp_path / "answers.sqlite").open("r+b") as file:
-            file.seek(4096)
-            file.write(b"\xff" * 4096 * 4)
-        with pytest.raises(AnswersError, match=r"answers\.sqlite"):
-            Answers(sqlite_url).ledger("e")
-
-    def test_a_folder_that_is_a_file(self, tmp_path):
-        (tmp_path / "data").write_text("")
-        with pytest.raises(AnswersError, match="data"):
-            Answers.of(str(tmp_path / "data"), None)
-        with pytest.raises(AnswersError, match="data"):
-            Answers.of(str(tmp_path / "data" / "deeper"), None)
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-    def test_a_folder_that_cannot_be_written(self, tmp_path):
-        tmp_path.chmod(0o500)
-        with pytest.raises(AnswersError, match=r"answers\.sqlite"):
-            Answers.of(str(tmp_path), None)
-        with pytest.raises(AnswersError, match="deeper"):
-            Answers.of(str(tmp_path / "deeper"), None)
-
-    @pytest.mark.parametrize(
-        "url", ["nosuch://host/database", "just words", "", "sqlite+nosuch:///x", "firebird://h/d"]
-    )
-    def test_a_url_of_no_known_kind(self, url):
-        with pytest.raises(AnswersError, match=r"Expected such as sqlite:////folder"):
-            Answers(url)
-
-    @pytest.mark.parametrize(
-        "url", ["postgresql+nosuch://me:hunter2@host/database", "postgresql//me:hunter2@host/database"]
-    )
-    def test_the_sentence_does_not_hold_the_password(self, url):
-        with pytest.raises(AnswersError) as failure:
-            Answers(url)
-        assert "hunter2" not in str(failure.value)
-
-    def test_a_folder_of_any_name(self, tmp_path):
-        folder = tmp_path / "100% of ?what #data & more"
-        Answers.of(str(folder), None).keep("k", b"x")
-        assert Answers.of(str(folder), None).kept("k") == b"x"
-        assert (folder / "answers.sqlite").is_file()
-
-    def test_tables_behind_a_url_need_a_database_that_is_named(self, tmp_path, sqlite_url):
-        with pytest.raises(AnswersError, match=r"s3://bucket/data.*BAEZ_ANSWERS"):
-            Answers.of("s3://bucket/data", None)
-        Answers.of("s3://bucket/data", sqlite_url).keep("k", b"x")
-        assert Answers.of(str(tmp_path), None).kept("k") == b"x"

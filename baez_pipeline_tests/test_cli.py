@@ -67,7 +67,7 @@ def test_a_data_folder_that_is_a_file_is_a_sentence(baez, monkeypatch, tmp_path)
 
 
 def test_a_source_that_is_not_there_is_a_sentence(baez, tmp_path):
-    (tmp_path / "mine.toml").write_text('name = "mine"\n[source]\npath = "nowhere"\n')
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[source]\nkind = "local_sae"\npath = "nowhere"\n')
     code, said = baez("run", "mine.toml")
     assert (code, "Traceback" in said) == (1, False)
     assert "No activations-*.parquet in nowhere" in said

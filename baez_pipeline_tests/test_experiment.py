@@ -1,8 +1,10 @@
+import os
+
 import pytest
 from pydantic import ValidationError
 
-from baez_pipeline.errors import ExperimentError
-from baez_pipeline.experiment import Surroundings, load_experiment, shipped_experiments
+from baez_pipeline.errors import ExperimentError, MissingKeyError
+from baez_pipeline.experiment import Surroundings, key_from_environment, load_experiment, shipped_experiments
 
 
 def sentence(tmp_path, text):
@@ -38,6 +40,20 @@ def test_an_engine_that_does_not_exist_names_those_that_do(tmp_path):
     assert "'neighbours', 'transformers'" in sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "sglang"\n')
 
 
+def test_a_table_with_several_kinds_needs_its_kind(tmp_path):
+    assert "source.kind is missing" in sentence(tmp_path, 'name = "x"\n[source]\npath = "here"\n')
+
+
+def test_a_missing_key_of_one_kind_is_named_without_the_kind(tmp_path):
+    said = sentence(tmp_path, 'name = "x"\n[scoring.judge]\nkind = "http"\nmodel = "m"\n')
+    assert "scoring.judge.base_url is missing; scoring.judge.usd_per_million_in is missing" in said
+
+
+def test_an_unknown_key_of_one_kind_names_those_that_it_knows(tmp_path):
+    said = sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "neighbours"\nneibours = 3\n')
+    assert "unknown key 'nla.engine.neibours'; known here: kind, neighbours, continuations" in said
+
+
 def test_not_toml_is_a_sentence(tmp_path):
     assert "is not valid TOML" in sentence(tmp_path, "name = ")
 
@@ -58,3 +74,29 @@ def test_surroundings_come_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("BAEZ_DATA", "s3://bucket/tables")
     monkeypatch.delenv("BAEZ_EXPERIMENT", raising=False)
     assert Surroundings.from_environment() == Surroundings(experiment="smollm2", data="s3://bucket/tables")
+
+
+def test_another_process_is_given_the_same_surroundings(monkeypatch):
+    given = Surroundings(experiment="article", data="here", answers="postgresql+psycopg://host/answers")
+    for variable, value in given.as_environment().items():
+        monkeypatch.setenv(variable, value)
+    assert Surroundings.from_environment() == given
+
+
+def test_keys_come_from_a_dotenv_file_of_the_working_folder_unless_they_are_set(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("BAEZ_TEST_KEY=from-the-file\nBAEZ_OTHER_KEY=unused\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BAEZ_OTHER_KEY", "from-the-environment")
+    monkeypatch.delenv("BAEZ_TEST_KEY", raising=False)
+    try:
+        Surroundings.from_environment()
+        assert key_from_environment("BAEZ_TEST_KEY", needed_for="a test") == "from-the-file"
+        assert key_from_environment("BAEZ_OTHER_KEY", needed_for="a test") == "from-the-environment"
+    finally:
+        os.environ.pop("BAEZ_TEST_KEY", None)
+
+
+def test_a_key_that_is_not_set_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("BAEZ_TEST_KEY", " ")
+    with pytest.raises(MissingKeyError, match=r"BAEZ_TEST_KEY is not set; it is needed for a test.*\.env"):
+        key_from_environment("BAEZ_TEST_KEY", needed_for="a test")

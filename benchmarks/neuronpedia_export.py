@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=int, default=20, help="activation rows of a feature that is neither dead nor rare"
     )
-    parser.add_argument("--tokens", type=int, default=128, help="of a row")
+    parser.add_argument("--tokens", type=int, default=96, help="of a row")
     parser.add_argument("--per-batch", type=int, default=4096, help="features in a batch file")
     parser.add_argument("--sample", type=int, default=40, help="features to keep")
     parser.add_argument("--donors", type=int, default=60)

@@ -36,13 +36,13 @@ def tried(subject: str, look: Callable[[], str]) -> Finding:
 
     Args:
         subject: what is checked.
-        look: gives what was found; a BaezError of its is a failure, Undecided is neither.
+        look: gives what was found; an error of ours or of the file system is a failure, Undecided is neither.
     """
     try:
         return Finding(subject, "ok", look())
     except Undecided as reason:
         return Finding(subject, "unknown", str(reason))
-    except BaezError as error:
+    except (BaezError, OSError) as error:
         return Finding(subject, "failed", str(error))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from baez_pipeline.checking.finding import Finding, tried
@@ -41,7 +42,7 @@ def check_keys(experiment: Experiment) -> Iterator[Finding]:
     for use in _uses(experiment):
         uses.setdefault(use.variable, []).append(use)
     for variable, those in uses.items():
-        yield tried(f"key {variable}", lambda those=those: _found(those))
+        yield tried(f"key {variable}", partial(_found, those))
 
 
 def secrets_of(equipment: Equipment) -> set[str]:

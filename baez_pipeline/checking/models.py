@@ -1,10 +1,9 @@
 """Label writer, judge, embedder: endpoints that answer and know the model; packages that are installed."""
 
 import difflib
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -12,7 +11,7 @@ import openai
 from baez_pipeline import embedding
 from baez_pipeline.checking.finding import Finding, Undecided, tried
 from baez_pipeline.checking.keys import asked_models
-from baez_pipeline.errors import AccessError, ServiceError
+from baez_pipeline.errors import AccessError, BaezError, ServiceError
 from baez_pipeline.experiment import (
     Experiment,
     HttpModel,
@@ -29,6 +28,7 @@ from baez_pipeline.llm.trouble import trouble_of
 SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 CLOSE_NAMES = 3
+MOST_DOLLARS = 1e12
 
 
 def check_models(experiment: Experiment) -> Iterator[Finding]:
@@ -44,32 +44,44 @@ def check_models(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _check_endpoint(asked: Sequence[tuple[str, HttpModel]]) -> Iterator[Finding]:
-    endpoint = _Endpoint(asked[0][1])
+    settings = asked[0][1]
+    place = settings.base_url.partition("://")[2].rpartition("@")[2] or settings.base_url
+    endpoints: list[_Endpoint] = []
     known: list[str] = []
 
     def list_models() -> str:
-        known.extend(endpoint.models())
+        endpoints.append(_Endpoint(settings))
+        known.extend(endpoints[0].models())
         return f"answers and lists {len(known):,} models"
 
-    listing = tried(f"endpoint {endpoint.place}", list_models)
+    listing = tried(f"endpoint {place}", list_models)
     yield listing
-    if listing.outcome != "failed" and (credit := endpoint.credit()):
-        yield credit
-    for part, settings in asked:
-        yield tried(f"{part} {settings.model}", lambda model=settings.model: _listed(model, known))
+    if listing.outcome != "failed" and (said := endpoints[0].says_of_the_key()):
+        yield tried(f"credit at {place}", said)
+    for part, model in asked:
+        yield tried(f"{part} {model.model}", partial(_listed, model.model, known))
 
 
 class _Endpoint:
     """An OpenAI-compatible endpoint, with the key that a run would send."""
 
     def __init__(self, settings: HttpModel) -> None:
+        """Nothing is sent yet.
+
+        Raises:
+            ServiceError: base_url is no address.
+        """
         self._settings = settings.model_copy(update={"timeout_seconds": SECONDS})
         self._key = optional_key(settings.key_variable) if settings.key_variable else None
-
-    @property
-    def place(self) -> str:
-        """Host and port."""
-        return urlsplit(self._settings.base_url).netloc.rpartition("@")[2] or self._settings.base_url
+        try:
+            self._client = openai.OpenAI(
+                api_key=self._key or "none",
+                base_url=settings.base_url,
+                max_retries=0,
+                timeout=openai.Timeout(SECONDS, connect=CONNECT_SECONDS),
+            )
+        except httpx2.InvalidURL as error:
+            raise ServiceError(f"base_url {settings.base_url} is not an address: {error}.") from error
 
     def models(self) -> list[str]:
         """The ids that GET /models lists.
@@ -96,8 +108,8 @@ class _Endpoint:
             )
         return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
 
-    def credit(self) -> Finding | None:
-        """What GET /key says of the key, as OpenRouter has it; None where the endpoint has nothing of the kind.
+    def says_of_the_key(self) -> Callable[[], str] | None:
+        """A look at what GET /key says, as OpenRouter has it; None where the endpoint has nothing of the kind.
 
         OpenRouter lists its models to everybody, so this is what tells whether it accepts the key.
         """
@@ -106,27 +118,21 @@ class _Endpoint:
         try:
             body = self._get("/key")
         except openai.AuthenticationError as error:
-            return Finding(f"credit at {self.place}", "failed", str(self._said(error)))
+            return partial(_refuse, self._said(error))
         except (openai.OpenAIError, ServiceError):
             return None
         said = body.get("data") if isinstance(body, dict) else None
         if not isinstance(said, dict) or not {"limit_remaining", "usage"} & said.keys():
             return None
-        return tried(f"credit at {self.place}", lambda: _credit(said))
+        return partial(_credit, said)
 
     def _get(self, path: str) -> Any:
+        # Without a key none is sent, not even the placeholder that the package asks for.
+        headers: Any = {} if self._key else {"Authorization": openai.omit}
         try:
-            with openai.OpenAI(
-                # Without a key none is sent: an empty one would be read from OPENAI_API_KEY.
-                api_key=self._key or "none",
-                base_url=self._settings.base_url,
-                default_headers={} if self._key else {"Authorization": openai.omit},  # type: ignore[dict-item]
-                max_retries=0,
-                timeout=openai.Timeout(SECONDS, connect=CONNECT_SECONDS),
-            ) as client:
-                return client.get(path, cast_to=object)
-        except (httpx2.InvalidURL, ValueError) as error:
-            raise ServiceError(f"{self._settings.base_url}{path} cannot be asked or read: {error}") from error
+            return self._client.get(path, cast_to=object, options={"headers": headers})
+        except (ValueError, RecursionError) as error:
+            raise ServiceError(f"The answer of {self._settings.base_url}{path} cannot be read: {error}.") from error
 
     def _said(self, error: openai.OpenAIError) -> ServiceError | Undecided:
         """An error of the package as one of ours, in the sentence that a run would have for it."""
@@ -144,6 +150,10 @@ class _Endpoint:
         return ServiceError(
             f"{self._settings.base_url} does not answer as it should: {trouble.detail}. Check base_url and the network."
         )
+
+
+def _refuse(error: BaezError) -> str:
+    raise error
 
 
 def _listed(model: str, known: Sequence[str]) -> str:
@@ -187,9 +197,10 @@ def _credit(said: dict[str, Any]) -> str:
 
 
 def _dollars(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # JSON has integers of a thousand digits, and Python takes true for a number. NaN fails the comparison.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_DOLLARS < value < MOST_DOLLARS:
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value)
 
 
 def _smollm2_parts(experiment: Experiment) -> list[str]:

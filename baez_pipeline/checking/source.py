@@ -1,8 +1,7 @@
 """The source: whether it can be read, and is of the layer, site and width that the experiment says."""
 
-import itertools
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import polars as pl
@@ -52,24 +51,23 @@ def check_source(equipment: Equipment) -> Generator[Finding, None, Seen]:
     yield opened
     if opened.outcome == "failed":
         return Seen()
-    layer = equipment.experiment.nla.layer
-    yield tried("source's layer", lambda: equipment.check_layer() or f"{layer}, as nla.layer")
+    yield tried("source's layer", lambda: _layer(equipment))
+    reader, traffic = _reader(equipment)
     found: list[pl.DataFrame] = []
 
     def read() -> str:
-        source, traffic = _as_asked_here(equipment)
-        record, said = _first_record(source, equipment.experiment.seed)
+        record, said = _first_record(reader, equipment.source.width, equipment.experiment.seed)
         found.append(record)
-        return said + traffic.note
+        return said + (traffic.note if traffic else "")
 
     yield tried("source's features", read)
     if not found:
         return Seen(source=equipment.source)
     record, examples = found[0], distinct_examples(found[0])
-    yield tried("source's hook", lambda: _hook(record["hookName"][0], layer))
+    yield tried("source's hook", lambda: _hook(record["hookName"][0], equipment.experiment.nla.layer))
     yield tried("source's contexts", lambda: _beginnings(examples))
-    if isinstance(equipment.experiment.source, NeuronpediaApiSource):
-        yield tried("source's width", lambda: _width(equipment))
+    if traffic:
+        yield tried("source's width", lambda: _width(reader, equipment.source.width))
     return Seen(source=equipment.source, examples=examples)
 
 
@@ -77,20 +75,24 @@ def _named(source: FeatureSource) -> str:
     return f"{source.model_id} {source.source_id}, {source.width:,} features"
 
 
-def _as_asked_here(equipment: Equipment, *, width: int | None = None) -> tuple[FeatureSource, Traffic]:
-    """The source; Neuronpedia behind a client that does not wait for hours, and as wide as it is said to be."""
-    settings, traffic = equipment.experiment.source, Traffic()
+def _layer(equipment: Equipment) -> str:
+    equipment.check_layer()
+    return f"{equipment.experiment.nla.layer}, as nla.layer"
+
+
+def _reader(equipment: Equipment) -> tuple[FeatureSource, Traffic | None]:
+    """The source; one behind Neuronpedia's API waits for no limit to be lifted, and may be asked beyond its width."""
+    settings = equipment.experiment.source
     if not isinstance(settings, NeuronpediaApiSource):
-        # Nothing is sent; note none of it.
-        traffic.sent = 1
-        return equipment.source, traffic
+        return equipment.source, None
+    traffic = Traffic()
     key = optional_key(settings.key_variable)
     client = Neuronpedia(settings.base_url, equipment.answers, key=key, wait=traffic.wait)
     client.around_requests(traffic.before, traffic.after)
-    return NeuronpediaApi(client, settings.model_copy(update={"width": width or settings.width})), traffic
+    return NeuronpediaApi(client, settings.model_copy(update={"width": settings.width + 1})), traffic
 
 
-def _first_record(source: FeatureSource, seed: int) -> tuple[pl.DataFrame, str]:
+def _first_record(source: FeatureSource, width: int, seed: int) -> tuple[pl.DataFrame, str]:
     """The first feature with examples in the order in which a run draws, so that the run asks nothing twice.
 
     Raises:
@@ -98,7 +100,7 @@ def _first_record(source: FeatureSource, seed: int) -> tuple[pl.DataFrame, str]:
         ServiceError: the service behind the source cannot be asked.
         Undecided: the first have no examples.
     """
-    drawn = seeded_order(range(source.width), seed, source.source_id, "sampled")[:DRAWS_TRIED]
+    drawn = seeded_order(range(width), seed, source.source_id, "sampled")[:DRAWS_TRIED]
     missing = unreadable = 0
     for index in drawn:
         try:
@@ -114,8 +116,8 @@ def _first_record(source: FeatureSource, seed: int) -> tuple[pl.DataFrame, str]:
             return record, f"feature {index} can be read and has {n_examples} examples"
     if missing + unreadable == len(drawn):
         raise SourceError(
-            f"Source {source.source_id} of {source.model_id} has none of the first {len(drawn)} features that are drawn "
-            f"from its {source.width:,}: check source.model, source.source and source.width, or its files."
+            f"Source {source.source_id} of {source.model_id} has none of the first {len(drawn)} features that are "
+            f"drawn from its {width:,}: check source.model, source.source and source.width, or its files."
         )
     raise Undecided(
         f"The source can be read, but none of the first {len(drawn)} features that are drawn has an example."
@@ -151,36 +153,30 @@ def _hook(name: str | None, layer: int) -> str:
 
 
 def _beginnings(examples: pl.DataFrame) -> str:
-    firsts: Sequence[str] = examples["tokens"].list.first().to_list()
+    firsts = examples["tokens"].list.first().to_list()
     begins = sum(first in BOS for first in firsts)
     if begins == len(firsts):
         return f"all {begins} begin with {firsts[0]}"
     if begins:
         return f"{begins} of {len(firsts)} begin with a BOS"
-    return "none begins with a BOS: a service by text may put one before it, which the engine finds out"
+    return "none begins with a BOS: a service by text may put one before it, which its engine finds out"
 
 
-def _width(equipment: Equipment) -> str:
+def _width(reader: FeatureSource, width: int) -> str:
     """That `source.width` is the source's: Neuronpedia does not say how many features it has.
 
     Raises:
         SourceError: the source has a feature beyond it.
         Undecided: the source lacks the last one, too.
     """
-    width = equipment.experiment.source.width  # type: ignore[union-attr]
-    source, traffic = _as_asked_here(equipment, width=width + 1)
-    if source.record(width) is not None:
+    if reader.record(width) is not None:
         raise SourceError(
             f"source.width is {width:,}, but the source has a feature {width:,}: features beyond would never be drawn. "
             "Set source.width to the number of its features."
         )
-    if source.record(width - 1) is None:
+    if reader.record(width - 1) is None:
         raise Undecided(
             f"The source has neither feature {width:,} nor feature {width - 1:,}: it may be narrower than source.width "
             "says, or lack the last one. Draws of features that are missing are rejected, and counted in the roster."
         )
-    return f"feature {width - 1:,} is the last{traffic.note}"
-
-
-__all__ = ["Seen", "check_source"]
-_ = (Iterator, itertools)
+    return f"feature {width - 1:,} is the last"

@@ -52,41 +52,40 @@ def _table(found: Estimate, equipment: Equipment) -> Table:
     table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), show_footer=True)
     usd, at_most = sum(line.usd for line in found.lines), sum(line.usd_at_most for line in found.lines)
     table.add_column("step", "total", no_wrap=True)
-    table.add_column("method")
     for heading, total in (
         ("questions", f"{sum(line.questions for line in found.lines):,}"),
         ("kept", f"{sum(line.kept for line in found.lines):,}"),
-        ("tokens in", f"{sum(line.tokens_in for line in found.lines):,}"),
-        ("tokens out", f"{sum(line.tokens_out for line in found.lines):,}"),
+        ("in", f"{sum(line.tokens_in for line in found.lines):,}"),
+        ("out", f"{sum(line.tokens_out for line in found.lines):,}"),
         ("USD", f"{usd:.2f}"),
         ("at most", f"{at_most:.2f}"),
     ):
         table.add_column(heading, total, justify="right", no_wrap=True)
-    for line in found.lines:
+    for step in dict.fromkeys(line.step for line in found.lines):
+        lines = [line for line in found.lines if line.step == step]
         table.add_row(
-            line.step,
-            line.method,
-            f"{line.questions:,}",
-            f"{line.kept:,}" if line.kept else "",
-            f"{line.tokens_in:,}",
-            f"{line.tokens_out:,}",
-            f"{line.usd:.2f}",
-            f"{line.usd_at_most:.2f}",
+            step,
+            f"{sum(line.questions for line in lines):,}",
+            f"{sum(line.kept for line in lines):,}",
+            f"{sum(line.tokens_in for line in lines):,}",
+            f"{sum(line.tokens_out for line in lines):,}",
+            f"{sum(line.usd for line in lines):.2f}",
+            f"{sum(line.usd_at_most for line in lines):.2f}",
         )
     return table
 
 
 def _notes(found: Estimate, equipment: Equipment) -> list[str]:
     notes = [
-        "Tokens are SmolLM2's: your model's count may differ by a third. At most: every answer as long as max_tokens "
-        "allows. kept: answered before, costs nothing.",
+        "in, out: tokens by SmolLM2's count; your model's may differ by a third. At most: every answer as long as "
+        "max_tokens allows. kept: answered before, costs nothing.",
     ]
     if found.stood_in:
         notes.append(f"Not written yet, and stood in for by texts of a usual length: {', '.join(found.stood_in)}.")
     if found.explanation_requests:
         notes.append(
-            f"nla_explanations asks the service {found.explanation_requests:,} times, free of charge; its hourly limit "
-            f"makes that take about {found.explanation_hours:.1f} h, and a run can be stopped and goes on."
+            f"nla_explanations asks the service {found.explanation_requests:,} times, free of charge; by its hourly "
+            f"limit that takes about {found.explanation_hours:.1f} h. A run can be stopped at any time, and goes on."
         )
     at_most, budget = sum(line.usd_at_most for line in found.lines), equipment.experiment.budget.max_usd
     if budget is None:

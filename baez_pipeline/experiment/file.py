@@ -138,6 +138,10 @@ def _sentences(error: ValidationError) -> list[str]:
         if problem["type"] == "extra_forbidden":
             known = f"known here: {', '.join(table.model_fields)}" if table else "see a shipped experiment"
             found.append(f"unknown key {place!r}; {known}")
+        elif problem["type"] == "union_tag_not_found":
+            found.append(
+                f"{place}.kind is missing: a shipped experiment shows which kinds there are and what they need"
+            )
         elif problem["type"] == "missing":
             found.append(f"{place} is missing")
         elif place:

@@ -40,7 +40,13 @@ class HttpModel(Settings):
         None, ge=0, description="of those that the endpoint had cached; None = the full price"
     )
     usd_per_million_out: float = Field(ge=0, description="price of a million answer tokens")
-    concurrency: int = Field(16, ge=1, description="requests in flight at once, over all features of a run")
+    mode: Literal["requests", "batch"] = Field(
+        "requests",
+        description="batch = OpenAI's Batch API: a step's questions as one file, half the price, up to 24 h for answers",
+    )
+    concurrency: int = Field(
+        16, ge=1, description="requests in flight at once, over all features of a run; of no account in a batch"
+    )
     timeout_seconds: float = Field(120, gt=0, description="for a whole answer")
     tries: int = Field(5, ge=1, description="of one request, when it is turned away, times out or breaks off")
     asks: int = Field(2, ge=1, description="of one question, when its answer cannot be read")

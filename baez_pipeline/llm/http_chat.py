@@ -7,32 +7,28 @@ they ignore a Retry-After of more than a minute, give up after some 15 s of 429,
 """
 
 import asyncio
-import json
 import logging
 import random
 import weakref
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field, replace
 
 import openai
 
 from baez_pipeline.answers import Answers
 from baez_pipeline.errors import BaezError, BudgetError, ServiceError
 from baez_pipeline.experiment import HttpModel
-from baez_pipeline.llm.chat import Completion, Message, Request, TokenChoice
+from baez_pipeline.llm.chat import Completion, Message, Request
+from baez_pipeline.llm.endpoint_chat import EndpointChat, body_of
 from baez_pipeline.llm.pricing import Bill, highest_price
 from baez_pipeline.llm.reading import Answer, read_response
 from baez_pipeline.llm.request_body import request_body
 from baez_pipeline.llm.trouble import Trouble, trouble_of
-from baez_pipeline.store import hash_of
 from baez_pipeline.tables import Outcome
 
 logger = logging.getLogger(__name__)
 
 LONGEST_BACKOFF = 60.0
-CONNECT_SECONDS = 10.0
 GIVE_UP_AFTER = 10
 """Questions in a row that no try brought an answer for: the endpoint is down, and asking on would fail every bill."""
 
@@ -46,11 +42,9 @@ class _Session:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     not_before: float = 0.0
     """Loop time before which the endpoint wants no request at all."""
-    asking: dict[str, asyncio.Future[Completion]] = field(default_factory=dict)
-    """Questions in flight by key: two labels with the same words are judged once."""
 
 
-class HttpChat:
+class HttpChat(EndpointChat):
     """A model over HTTP. All who ask it in a process share its slots; all processes share its kept answers."""
 
     def __init__(
@@ -73,75 +67,25 @@ class HttpChat:
             key: sent to the endpoint and kept in memory only; None = no key.
             backoff_seconds: first wait after a failed try; doubled with each, up to a minute.
         """
-        self._settings = settings
-        self._answers = answers
-        self._experiment = experiment
-        self._max_usd = max_usd
-        self._key = key
+        super().__init__(settings, answers, experiment=experiment, max_usd=max_usd, key=key)
         self._backoff = backoff_seconds
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Session] = weakref.WeakKeyDictionary()
         self._unanswered_in_a_row = 0
         self._holding = 0
 
     @property
-    def identity(self) -> str:
-        """The model and whose endpoint serves it; a provider may change what is behind both."""
-        return f"{self._settings.model} at {urlsplit(self._settings.base_url).netloc}"
-
-    @property
     def concurrency(self) -> int:
         """Requests in flight at once."""
         return self._settings.concurrency
 
-    def key_of(self, request: Request) -> str:
-        """The hash under which the answer to a question is kept: everything that may change it, and nothing else."""
-        return hash_of({"chat": request_body(self._settings, request.messages, request), "sample": request.seed})
-
-    def is_kept(self, request: Request) -> bool:
-        """Whether the answer is kept, so that asking costs nothing."""
-        return self._answers.kept(self.key_of(request)) is not None
-
-    async def complete(self, request: Request) -> Completion:
-        """The answer, kept or asked for. A question that is in flight already is not sent twice.
-
-        Raises:
-            AccessError: the endpoint refuses key, credit or model.
-            ServiceError: the endpoint cannot be reached, or ten questions in a row got no answer.
-            BudgetError: the question might exceed the budget.
-            AnswersError: the database fails.
-        """
-        key = self.key_of(request)
-        if (body := self._answers.kept(key)) is not None:
-            return _completion(json.loads(body))
+    async def _ask(self, messages: Sequence[Message], request: Request, key: str) -> Completion:
         session = self._session()
-        if key in session.asking:
-            return await asyncio.shield(session.asking[key])
-        session.asking[key] = answer = asyncio.get_running_loop().create_future()
-        try:
-            completion = await self._ask_until_read(request, key, session)
-        except BaseException as error:
-            answer.set_exception(error if isinstance(error, BaezError) else ServiceError("The question was cancelled."))
-            answer.exception()  # Seen, though nobody else may be waiting for it.
-            raise
-        finally:
-            del session.asking[key]
-        answer.set_result(completion)
-        return completion
+        async with session.slots:
+            return await self._ask_at_once(messages, request, key, session)
 
-    async def _ask_until_read(self, request: Request, key: str, session: _Session) -> Completion:
-        messages = list(request.messages)
-        completion = Completion(text="", outcome=Outcome.ERROR)
-        for _ in range(self._settings.asks):
-            async with session.slots:
-                completion = await self._ask(messages, request, key, session)
-            if completion.outcome not in (Outcome.UNPARSABLE, Outcome.EMPTY):
-                break
-            if completion.outcome is Outcome.UNPARSABLE:
-                messages = [*request.messages, *_asked_again(completion)]
-        return completion
-
-    async def _ask(self, messages: Sequence[Message], request: Request, key: str, session: _Session) -> Completion:
-        """One question, with as many tries as it takes, and its row in the ledger."""
+    async def _ask_at_once(
+        self, messages: Sequence[Message], request: Request, key: str, session: _Session
+    ) -> Completion:
         at_most = highest_price(self._settings, messages, max_tokens=request.max_tokens)
         bill = Bill(at_most=at_most, held=[await self._hold(at_most, session)])
         completion, answer = Completion(text="", outcome=Outcome.ERROR, detail="the question was cancelled"), None
@@ -161,8 +105,7 @@ class HttpChat:
             first, *further = bill.held
             if bill.tries:
                 asked = bill.row(self._settings, self._experiment, request.purpose, completion, answer)
-                kept = completion if completion.outcome is Outcome.OK else None
-                self._answers.settle(first, asked, key=key, body=_body_of(kept))
+                self._answers.settle(first, asked, key=key, body=body_of(completion))
             for held in further if bill.tries else bill.held:
                 self._answers.release(held)
             self._holding -= 1
@@ -176,7 +119,7 @@ class HttpChat:
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
                     response = await session.client.chat.completions.create(
-                        **request_body(self._settings, messages, request)
+                        **request_body(self._settings, messages, request), extra_headers=self._headers
                     )
                 answer = read_response(response)
             except Exception as error:
@@ -227,23 +170,6 @@ class HttpChat:
         seconds = self._settings.tries * (self._settings.timeout_seconds + LONGEST_BACKOFF)
         return self._answers.hold(self._experiment, usd, max_usd=self._max_usd, seconds=seconds)
 
-    def _read(self, answer: Answer, request: Request) -> Completion:
-        last = request.messages[-1]
-        beginning = last["content"] if last["role"] == "assistant" else ""
-        completion = Completion(
-            text=beginning + answer.text,
-            outcome=answer.outcome,
-            detail=answer.detail,
-            tokens_in=answer.tokens_in,
-            tokens_out=answer.tokens_out,
-            choices=answer.choices,
-        )
-        problem = request.problem(completion.text) if answer.outcome is Outcome.OK else None
-        if problem is None:
-            return completion
-        cut = f" (the answer was cut at {request.max_tokens} tokens)" if answer.was_cut else ""
-        return replace(completion, outcome=Outcome.UNPARSABLE, detail=problem + cut)
-
     def _count_unanswered(self, trouble: Trouble) -> None:
         if trouble.unreachable:
             raise ServiceError(
@@ -260,16 +186,7 @@ class HttpChat:
     def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
-            # Without a key none is sent: an empty one would be read from OPENAI_API_KEY.
-            headers: Any = {} if self._key else {"Authorization": openai.omit}
-            client = openai.AsyncOpenAI(
-                api_key=self._key or "none",
-                base_url=self._settings.base_url,
-                default_headers=headers,
-                max_retries=0,
-                timeout=openai.Timeout(self._settings.timeout_seconds, connect=CONNECT_SECONDS),
-            )
-            self._sessions[loop] = _Session(client=client, slots=asyncio.Semaphore(self._settings.concurrency))
+            self._sessions[loop] = _Session(client=self._client(), slots=asyncio.Semaphore(self._settings.concurrency))
         return self._sessions[loop]
 
 
@@ -277,22 +194,3 @@ class _GivenUp(Exception):
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble.detail)
         self.trouble = trouble
-
-
-def _asked_again(completion: Completion) -> list[Message]:
-    return [
-        {"role": "assistant", "content": completion.text},
-        {
-            "role": "user",
-            "content": f"That answer cannot be used: {completion.detail}. Answer again, in the form asked for.",
-        },
-    ]
-
-
-def _body_of(completion: Completion | None) -> bytes | None:
-    return json.dumps(asdict(completion)).encode() if completion else None
-
-
-def _completion(body: dict[str, Any]) -> Completion:
-    choices = tuple(TokenChoice(**choice) for choice in body.pop("choices"))
-    return Completion(**{**body, "outcome": Outcome(body["outcome"])}, choices=choices)

@@ -12,16 +12,22 @@ from baez_pipeline.llm.reading import Answer
 TOKENS_PER_MESSAGE = 16
 """More than any chat template adds to a message (ChatML and Llama's: 5 to 8)."""
 MILLION = 1e6
+BATCH_DISCOUNT = 0.5
+"""What a batch costs of the price of its requests: OpenAI's Batch API pricing (field guide, scoring audit 9)."""
 
 
 def price(settings: HttpModel, *, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
-    """US dollars by the experiment file's prices; `tokens_cached` of `tokens_in` at theirs."""
+    """US dollars by the experiment file's prices; `tokens_cached` of `tokens_in` at theirs, batches at half."""
     cached_price = settings.usd_per_million_cached_in
     return (
-        (tokens_in - tokens_cached) * settings.usd_per_million_in
-        + tokens_cached * (settings.usd_per_million_in if cached_price is None else cached_price)
-        + tokens_out * settings.usd_per_million_out
-    ) / MILLION
+        _part_paid(settings)
+        * (
+            (tokens_in - tokens_cached) * settings.usd_per_million_in
+            + tokens_cached * (settings.usd_per_million_in if cached_price is None else cached_price)
+            + tokens_out * settings.usd_per_million_out
+        )
+        / MILLION
+    )
 
 
 def highest_price(settings: HttpModel, messages: Sequence[Message], *, max_tokens: int) -> float:
@@ -32,7 +38,11 @@ def highest_price(settings: HttpModel, messages: Sequence[Message], *, max_token
     """
     tokens_in = sum(len(message["content"].encode()) + TOKENS_PER_MESSAGE for message in messages)
     dearest = max(settings.usd_per_million_in, settings.usd_per_million_cached_in or 0.0)
-    return (tokens_in * dearest + max_tokens * settings.usd_per_million_out) / MILLION
+    return _part_paid(settings) * (tokens_in * dearest + max_tokens * settings.usd_per_million_out) / MILLION
+
+
+def _part_paid(settings: HttpModel) -> float:
+    return BATCH_DISCOUNT if settings.mode == "batch" else 1.0
 
 
 @dataclass(kw_only=True)

@@ -3,10 +3,8 @@
 Goes in: reading exceptions and error bodies. Stays out: waiting and asking again, which http_chat does.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -14,6 +12,7 @@ import openai
 
 from baez_pipeline.errors import AccessError
 from baez_pipeline.experiment import HttpModel
+from baez_pipeline.retry_after import retry_after_seconds
 from baez_pipeline.tables import Outcome
 
 LONGEST_DETAIL = 300
@@ -91,23 +90,18 @@ def _of_status(status: int, message: str, headers: Mapping[str, str], settings: 
     if status == 404 or (status == 400 and "model" in message.lower() and "not a valid model" in message.lower()):
         raise AccessError(f"{said}. Check model and base_url in the experiment file.")
     if status == 429:
-        return Trouble(outcome=Outcome.ERROR, detail=said, again=True, wait=_wait(headers), for_all=True)
+        return Trouble(
+            outcome=Outcome.ERROR,
+            detail=said,
+            again=True,
+            wait=retry_after_seconds(headers.get("retry-after", "")),
+            for_all=True,
+        )
     if status in (408, 409) or status >= 500:
-        return Trouble(outcome=Outcome.ERROR, detail=said, again=True, wait=_wait(headers))
+        return Trouble(
+            outcome=Outcome.ERROR, detail=said, again=True, wait=retry_after_seconds(headers.get("retry-after", ""))
+        )
     return Trouble(outcome=Outcome.ERROR, detail=said, again=False)
-
-
-def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds by the header Retry-After, which is a number or a date (RFC 9110, 10.2.3)."""
-    said = headers.get("retry-after", "").strip()
-    try:
-        return max(0.0, float(said))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _message(body: object, error: Exception) -> str:

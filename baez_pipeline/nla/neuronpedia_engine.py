@@ -84,7 +84,8 @@ class NeuronpediaVerbalizer:
     def _explain(self, peak: Peak) -> Explanation:
         context = TextToPeak.of(peak, most_characters=MOST_CHARACTERS)
         seen: list[str] = []
-        shift = self._shifts.get(context.has_bos, 0)
+        learned = self._shifts.get(context.has_bos, 0)
+        shift = learned if learned in context.shifts else 0
         while shift in context.shifts and len(seen) < MOST_POSITIONS_TRIED:
             position = context.position + shift
             try:

@@ -15,7 +15,7 @@ from baez_pipeline.errors import BaezError, ExperimentError
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.console import progress_logger
 from baez_pipeline.orchestration.jobs import PHASES, job_name
-from baez_pipeline.steps import Chain, build_chain
+from baez_pipeline.steps import Chain, State, build_chain
 
 HOME = ".dagster"
 OUR_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
@@ -74,9 +74,12 @@ def run_chain(
     Raises:
         RunFailed: a step failed; what was finished before it is stored.
         ExperimentError: a feature that the roster does not keep.
+        MissingKeyError: a model over HTTP will be asked, and its key is not in the environment.
     """
     chain = build_chain(equipment.experiment)
     definitions = definitions_of(equipment, loggers={"console": progress_logger})
+    if _will_ask(chain, equipment):
+        equipment.require_keys()
     tags = {"baez/redo_failed": "true"} if redo_failed else {}
     for phase in PHASES:
         job = definitions.resolve_job_def(job_name(equipment.experiment, phase))
@@ -94,6 +97,12 @@ def run_chain(
                 instance,
                 tags | {ASSET_PARTITION_RANGE_START_TAG: start, ASSET_PARTITION_RANGE_END_TAG: end},
             )
+
+
+def _will_ask(chain: Chain, equipment: Equipment) -> bool:
+    """Whether a step that asks a model over HTTP has something to do; a run that has not needs no key."""
+    standings = {step.name: found for step, found in chain.standings(equipment) if step.asks(equipment)}
+    return any(not found or any(each.state is not State.FRESH for each in found) for found in standings.values())
 
 
 def _without_scores(chain: Chain, equipment: Equipment) -> list[str]:

@@ -16,6 +16,7 @@ def _sample(work: Work) -> Iterator[Produced]:
 
 
 def _records(work: Work) -> Iterator[Produced]:
+    work.equipment.source.fetch_ahead([index_of_key(feature) for feature in work.features])
     for feature in work.features:
         record = work.equipment.source.record(index_of_key(feature))
         if record is None:
@@ -48,7 +49,7 @@ FEATURE_SAMPLE = Step(
     schema=FeatureSample,
     room="features",
     description="The roster: every feature drawn, kept or missed and why, with its donors. Registers the partitions.",
-    version=1,
+    version=2,
     per_feature=False,
     reads=lambda part: (),
     depends_on=lambda equipment, part: {
@@ -64,7 +65,7 @@ FEATURE_RECORDS = Step(
     schema=FeatureRecords,
     room="features",
     description="Each kept feature as its source gives it, with its activating examples (Neuronpedia's row schema).",
-    version=1,
+    version=2,
     per_feature=True,
     # The roster says which features there are; its other rows do not change a record.
     reads=lambda part: (),
@@ -77,7 +78,7 @@ EXAMPLE_SPLITS = Step(
     schema=ExampleSplits,
     room="features",
     description="Train, test and negative examples of each feature, with the window that is shown.",
-    version=1,
+    version=2,
     per_feature=True,
     reads=lambda part: ("feature_records", "feature_sample"),
     depends_on=lambda equipment, part: {

@@ -13,8 +13,8 @@ STAND_IN_EXPLANATION = "\n\n".join(
         "such paragraphs are.",
         _PARAGRAPH + "the words before the token quoted, and what they leave open.",
         'Final token "token" ends a phrase of the text and opens another one, which the sentence needs to be complete; '
-        'the next words may be "that is", "of the kind" or "for which", and further on an account of the same subject is '
-        "to be expected, in the same form and tone, with names, places or numbers that belong to it and have been "
+        'the next words may be "that is", "of the kind" or "for which", and further on an account of the same subject '
+        "is to be expected, in the same form and tone, with names, places or numbers that belong to it and have been "
         "mentioned before.",
     ]
 )

@@ -34,14 +34,17 @@ class FeatureSample(dy.Schema):
 
 
 class ActivationRow(dy.Schema):
-    """One activating text window in the row schema of Neuronpedia's activation export, with token ids kept."""
+    """One text window in the row schema of Neuronpedia's activation export, with token ids kept.
+
+    A row that contradicts itself, say with fewer values than tokens, has none of either and is counted only.
+    """
 
     dataIndex = dy.String(description="id of the window in its data set")
     dataSource = dy.String(nullable=True, description="the data set, with the document")
     tokens = dy.List(dy.String(), description="the window's tokens as text")
     tokenIds = dy.List(dy.Int64(), nullable=True, description="the same as ids of the subject model's tokenizer")
     values = dy.List(dy.Float32(), description="the feature's activation per token (source's own unit), 0 where silent")
-    maxValue = dy.Float32(description="max of values")
+    maxValue = dy.Float32(description="max of values; where a packed context was cut, of what is left")
     maxValueTokenIndex = dy.Int64(min=0, description="first position of maxValue")
     minValue = dy.Float32(description="min of values")
     binMin = dy.Float32(
@@ -83,19 +86,26 @@ class ExampleSplits(dy.Schema):
     feature = feature_column()
     example = dy.String(description="id of the example: the window's dataIndex")
     role = dy.Enum(["train", "test", "negative"], description="what the example is for")
-    rank = dy.Int64(min=1, description="by peak activation over train and test together; negatives in donor order")
+    rank = dy.Int64(
+        min=1,
+        description="by peak activation over train and test together; of negatives, verified silent contexts first",
+    )
     document = dy.String(nullable=True, description="the document of the window")
     tokens = dy.List(dy.String(), description="the whole context as text tokens")
     token_ids = dy.List(dy.Int64(), nullable=True, description="the same as ids")
     activations = dy.List(dy.Float32(), description="the target feature's activation per token; all 0 on negatives")
-    donor_index = dy.Int64(nullable=True, description="negatives only: the feature that lent the example")
+    donor_index = dy.Int64(nullable=True, description="the feature that lent a negative; null on its own silent ones")
     donor_activations = dy.List(
-        dy.Float32(), nullable=True, description="negatives only: the donor's activation per token"
+        dy.Float32(), nullable=True, description="the donor's activation per token, where there is a donor"
     )
-    peak_position = dy.Int64(min=0, description="first position of the peak (of the donor's on negatives)")
-    peak_activation = dy.Float32(description="activation there (the donor's on negatives)")
+    peak_position = dy.Int64(
+        min=0,
+        description="the token that the example is about: its first peak, or the qualifying token of a bin row "
+        "(split.peak); the donor's on negatives, a drawn one in a silent context",
+    )
+    peak_activation = dy.Float32(description="activation there; the donor's on negatives, 0 in a silent context")
     relative_activation = dy.Float32(
-        nullable=True, description="peak over the feature's largest peak; null on negatives"
+        nullable=True, description="that over the feature's largest one; null on negatives"
     )
     window_start = dy.Int64(min=0, description="first token shown to label writers and judges")
     window_end = dy.Int64(min=1, description="one past the last token shown")

@@ -11,6 +11,7 @@ from baez_pipeline.answers import Answers
 from baez_pipeline.experiment import HttpJudge
 from baez_pipeline.llm.chat import Completion, Request
 from baez_pipeline.llm.http_chat import HttpChat
+from baez_pipeline.scoring.answer_list import problem_of
 from baez_pipeline_tests.openai_server import FakeOpenAI
 
 EXPERIMENT = "e"
@@ -21,6 +22,14 @@ USD_IN, USD_CACHED, USD_OUT = 1000.0, 100.0, 5000.0
 def question(text: str = "Which one?", **fields: Any) -> Request:
     """A request with one user message."""
     return Request(messages=({"role": "user", "content": text},), **{"max_tokens": 20, **fields})
+
+
+def judged() -> Request:
+    """A judge's question about three examples; the right answer is [1, 0, 1], anything but such a list is none."""
+    text = (
+        "Latent explanation: music\n\nText examples:\n\nExample 0: The music.\nExample 1: A boat.\nExample 2: Music!\n"
+    )
+    return question(text, problem=lambda answer: problem_of(answer, 3))
 
 
 def questions(number: int) -> list[Request]:

@@ -133,6 +133,14 @@ class TestWhatIsKept:
         asking.ask(base_url=asking.base_url.replace("127.0.0.1", "localhost"))
         assert asking.fake.requests == 1
 
+    def test_a_kept_answer_that_can_no_longer_be_used_is_asked_for_again(self, asking):
+        asking.fake.answer = lambda body: f"Answer {asking.fake.requests}"
+        asking.ask()
+        request = question(problem=lambda text: "It is old" if text == "Answer 1" else None)
+        assert asking.ask(request).text == "Answer 2"
+        assert asking.ask(request).text == "Answer 2"
+        assert asking.fake.requests == 2
+
 
 class TestLogProbabilities:
     def test_they_arrive_token_by_token(self, asking):

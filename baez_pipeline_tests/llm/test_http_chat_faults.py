@@ -8,9 +8,8 @@ import pytest
 from baez_pipeline.errors import AccessError, BudgetError, ServiceError
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline.llm.http_chat import GIVE_UP_AFTER
-from baez_pipeline.scoring.answer_list import problem_of
 from baez_pipeline.tables import Outcome
-from baez_pipeline_tests.llm.asking import ask_all, question, questions
+from baez_pipeline_tests.llm.asking import ask_all, judged, questions
 from baez_pipeline_tests.openai_faults import (
     EMPTY,
     FILTERED,
@@ -29,17 +28,6 @@ from baez_pipeline_tests.openai_faults import (
     turned_away,
 )
 
-QUICK = {"timeout_seconds": 0.3}
-DEEP = 100_000
-
-
-def judged(**fields):
-    return question(
-        "Latent explanation: music\n\nText examples:\n\nExample 0: The music.\nExample 1: A boat.\nExample 2: Music!\n",
-        problem=lambda text: problem_of(text, 3),
-        **fields,
-    )
-
 
 class TestWhatPasses:
     @pytest.mark.parametrize(
@@ -52,8 +40,6 @@ class TestWhatPasses:
             turned_away(502),
             turned_away(503, retry_after=0.01),
             turned_away(529),
-            hangs(),
-            drips(),
             cut(),
             truncated_json(),
             instead("<html>Bad gateway</html>", media_type="text/html"),
@@ -76,8 +62,14 @@ class TestWhatPasses:
     )
     def test_is_asked_again_until_it_is_answered(self, asking, fault):
         asking.fake.faults = in_turn(fault)
-        completion = asking.ask(judged(), **QUICK)
+        completion = asking.ask(judged())
         assert (completion.text, completion.outcome, completion.detail) == ("[1, 0, 1]", Outcome.OK, None)
+        assert asking.fake.requests == 2
+
+    @pytest.mark.parametrize("fault", [hangs(), drips()])
+    def test_what_does_not_end_is_asked_again_after_its_time(self, asking, fault):
+        asking.fake.faults = in_turn(fault)
+        assert asking.ask(judged(), timeout_seconds=1).text == "[1, 0, 1]"
         assert asking.fake.requests == 2
 
     def test_a_list_in_the_preamble_does_no_harm(self, asking):
@@ -109,8 +101,6 @@ class TestWhatStays:
             (error_with_200(502), Outcome.ERROR, 3, "Provider returned error"),
             (cut(), Outcome.ERROR, 3, "broke"),
             (truncated_json(), Outcome.ERROR, 3, "no chat completion"),
-            (hangs(), Outcome.TIMED_OUT, 3, "0.1 s"),
-            (drips(), Outcome.TIMED_OUT, 3, "0.1 s"),
             (turned_away(403, "Your input was flagged"), Outcome.REFUSED, 1, "flagged"),
             (REFUSED, Outcome.REFUSED, 1, "I will not answer that"),
             (FILTERED, Outcome.REFUSED, 1, "refused"),
@@ -121,12 +111,20 @@ class TestWhatStays:
     )
     def test_is_an_outcome_with_its_reason(self, asking, fault, outcome, requests, detail):
         asking.fake.faults = always(fault)
-        completion = asking.ask(judged(), timeout_seconds=0.1)
+        completion = asking.ask(judged())
         assert (completion.text, completion.outcome) == ("", outcome)
         assert detail in completion.detail
         assert asking.fake.requests == requests
         last = asking.answers.ledger("e").row(-1, named=True)
         assert (last["outcome"], last["detail"]) == (outcome, completion.detail)
+
+    @pytest.mark.parametrize("fault", [hangs(), drips()])
+    def test_what_never_ends_has_timed_out(self, asking, fault):
+        asking.fake.faults = always(fault)
+        completion = asking.ask(timeout_seconds=0.3, tries=2)
+        assert (completion.text, completion.outcome) == ("", Outcome.TIMED_OUT)
+        assert "0.3 s" in completion.detail
+        assert asking.fake.requests == 2
 
     @pytest.mark.parametrize("settings", [{"tries": 1}, {"tries": 4}])
     def test_a_request_is_tried_as_often_as_the_experiment_says(self, asking, settings):
@@ -144,55 +142,6 @@ class TestWhatStays:
         asking.fake.faults = lambda _, body: turned_away(500) if "number 1?" in str(body["messages"]) else None
         completions = ask_all(asking.chat(), questions(5))
         assert [completion.outcome for completion in completions] == ["ok", "error", "ok", "ok", "ok"]
-
-
-class TestHostileResponses:
-    @pytest.mark.parametrize(
-        "fault",
-        [
-            altered(choices=[None]),
-            altered(choices="abc"),
-            altered(choices=[{"index": 0}]),
-            altered(choices=[{"index": 0, "message": "text"}]),
-            altered(choices=[{"index": 0, "message": {"content": 5}}]),
-            altered(choices=[{"index": 0, "message": {"content": [{"type": "text", "text": "[1, 0, 1]"}]}}]),
-            altered(choices=[{"index": 0, "message": {"content": "[1, 0, 1]", "refusal": 5}}]),
-            altered(choices=[{"index": 0, "message": {"content": "[1, 0, 1]"}, "logprobs": "abc"}]),
-            altered(choices=[{"index": 0, "message": {"content": "[1, 0, 1]"}, "logprobs": {"content": "abc"}}]),
-            altered(choices=[{"index": 0, "message": {"content": "[1]"}, "logprobs": {"content": [{"token": "1"}]}}]),
-            altered(choices=[{"message": {"content": "[1]"}, "logprobs": {"content": [{"token": 1, "logprob": "a"}]}}]),
-            altered(usage=None),
-            altered(usage="many"),
-            altered(usage=[1]),
-            altered(usage={"prompt_tokens": "many", "completion_tokens": {}}),
-            altered(usage={"prompt_tokens": None, "completion_tokens": None}),
-            altered(usage={"prompt_tokens": -5, "completion_tokens": -5}),
-            altered(usage={"prompt_tokens": 1.5, "completion_tokens": 2.0}),
-            altered(usage={"prompt_tokens": 2**70, "completion_tokens": 5}),
-            altered(usage={"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": 7}),
-            altered(usage={"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 50}}),
-            altered(error="Something went wrong"),
-            altered(error={"code": "502", "message": None}),
-            altered(error=5),
-            instead("[" * DEEP),
-            instead('{"choices": ' + "[" * DEEP),
-            instead('{"error": {"message": "half a pair \\ud800, zero \\u0000"}}', status=500),
-            instead('{"error": {"message": {"not": "text"}, "code": []}}', status=400),
-            instead('{"error": null}', status=500),
-            instead("[1, 2]", status=400),
-            says("half a pair \ud83d"),
-        ],
-    )
-    def test_stop_nothing_and_leave_a_ledger_that_can_be_read(self, asking, fault):
-        asking.fake.faults = always(fault)
-        (completion,) = ask_all(asking.chat(asks=2, tries=1), [judged()])
-        assert isinstance(completion, Completion), completion
-        assert isinstance(completion.text, str)
-        assert asking.answers.ledger("e")["usd"].min() >= 0
-        spent = asking.answers.spent("e")
-        assert spent.usd_at_most >= spent.usd
-        asking.fake.faults = in_turn()
-        assert asking.ask(judged()).outcome is Outcome.OK
 
 
 class TestWaiting:

@@ -74,9 +74,9 @@ def test_texts_with_and_without_a_bos_are_learned_apart(explained):
 def test_a_bos_that_the_source_counts_and_the_service_does_not_moves_the_position_back(explained):
     fake = FakeNla(bos="never")
     tokens = ["", *pieces(TEXT.removeprefix("<bos>"))]
-    said = explained(fake, peak(tokens=tokens), peak(tokens=tokens, position=8))
-    assert [explanation.position_asked for explanation in said] == [5, 7]
-    assert positions_asked(fake) == [[6], [5], [7]]
+    said = explained(fake, peak(tokens=tokens), peak(tokens=tokens, position=8), peak(position=0))
+    assert [explanation.position_asked for explanation in said] == [5, 7, 0]
+    assert positions_asked(fake) == [[6], [5], [7], [0]]
 
 
 def test_of_two_equal_tokens_in_a_row_the_later_one_is_explained(explained):
@@ -109,6 +109,20 @@ def test_a_text_that_the_service_tokenises_shorter_is_misaligned(explained):
     (said,) = explained(fake, peak(TEXT.removeprefix("<bos>"), 5))
     assert said.outcome is Outcome.MISALIGNED
     assert said.detail.endswith("the service has none at position 5")
+
+
+def test_a_last_token_that_is_another_one_is_given_up_after_one_request(explained):
+    fake = FakeNla(tokenise=lambda text: [*pieces(text)[:-1], " harbours"])
+    (said,) = explained(fake, peak())
+    assert said.detail == "the peak token is ' harbour', the service has ' harbours' at position 6"
+    assert positions_asked(fake) == [[HARBOUR]]
+
+
+def test_a_service_that_does_not_say_how_long_the_text_is_is_tried_one_further_on(explained):
+    fake = FakeNla(bos="always", faults=always(with_answer(prompt_length=1)))
+    said = explained(fake, peak(), peak(position=DAWN))
+    assert [explanation.position_asked for explanation in said] == [HARBOUR + 1, DAWN + 1]
+    assert positions_asked(fake) == [[6], [7], [9]]
 
 
 def test_a_misaligned_row_stops_no_other_and_is_a_row_of_the_table(neuronpedia_engine):
