@@ -11,63 +11,20 @@ one has paid for costs the next one nothing. Failures are never kept as answers.
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from baez_pipeline.answers_database import ANSWERS, EXPECTED, HELD, LEDGER, METADATA, open_engine
 from baez_pipeline.errors import AnswersError, BudgetError
 from baez_pipeline.tables import Ledger, Outcome
 
-_METADATA = sa.MetaData()
-_ANSWERS = sa.Table(
-    "answers",
-    _METADATA,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("kept_at", sa.Float, nullable=False),
-)
-LEDGER = sa.Table(
-    "ledger",
-    _METADATA,
-    sa.Column("request", sa.String(32), primary_key=True),
-    sa.Column("experiment", sa.String(200), nullable=False),
-    sa.Column("asset", sa.String(200), nullable=False),
-    sa.Column("feature", sa.String(200), nullable=False),
-    sa.Column("method", sa.String(200), nullable=False),
-    sa.Column("model", sa.String(400), nullable=False),
-    sa.Column("asked_at", sa.Float, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("tokens_in", sa.Integer),
-    sa.Column("tokens_cached", sa.Integer),
-    sa.Column("tokens_out", sa.Integer),
-    sa.Column("usd", sa.Float, nullable=False),
-    sa.Column("usd_at_most", sa.Float, nullable=False),
-    sa.Column("outcome", sa.String(20), nullable=False),
-    sa.Column("detail", sa.Text),
-    # The budget is a sum over an experiment's rows, taken before each question: from the index alone.
-    sa.Index("ledger_experiment_usd", "experiment", "usd_at_most"),
-)
-HELD = sa.Table(
-    "held",
-    _METADATA,
-    sa.Column("request", sa.String(32), primary_key=True),
-    sa.Column("experiment", sa.String(200), nullable=False, index=True),
-    sa.Column("usd", sa.Float, nullable=False),
-    sa.Column("until", sa.Float, nullable=False),
-)
-
 FILE = "answers.sqlite"
-SECONDS_TO_WAIT_FOR_THE_LOCK = 60
-MOST_PARAMETERS = 500
-"""Of one statement: SQLite before 3.32 took 999."""
-_EXPECTED = "such as sqlite:////folder/answers.sqlite or postgresql+psycopg://user@host/database"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,24 +66,15 @@ class Spent:
 class Answers:
     """The database. Safe to share between threads and processes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         """Open the database at a URL, and make its tables if it has none.
 
         Raises:
             AnswersError: it cannot be opened.
         """
-        self._url = url
-        try:
-            self._engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-            raise AnswersError(f"The database of answers cannot be opened: {error}. Expected {_EXPECTED}.") from error
-        if self._engine.dialect.name == "sqlite":
-            if self._engine.url.database:
-                _make_folder(Path(self._engine.url.database).parent)
-            sa.event.listen(self._engine, "connect", _share_file)
-            sa.event.listen(self._engine, "begin", _begin)
+        self._engine = open_engine(url)
         with self.transaction() as connection:
-            _METADATA.create_all(connection)
+            METADATA.create_all(connection)
 
     @classmethod
     def of(cls, data: str, url: str | None) -> "Answers":
@@ -139,14 +87,14 @@ class Answers:
             return cls(url)
         if "://" in data:
             raise AnswersError(
-                f"Tables lie at {data}, where no database can: set BAEZ_ANSWERS to the URL of one ({_EXPECTED})."
+                f"Tables lie at {data}, where no database can: set BAEZ_ANSWERS to the URL of one ({EXPECTED})."
             )
-        return cls(f"sqlite:///{Path(data) / FILE}")
+        return cls(sa.URL.create("sqlite", database=str(Path(data) / FILE)))
 
     def kept(self, key: str) -> bytes | None:
         """The answer to a question, by the hash of its content; None if there is none."""
         with self.transaction(writes=False) as connection:
-            body = connection.execute(sa.select(_ANSWERS.c.body).where(_ANSWERS.c.key == key)).scalar()
+            body = connection.execute(sa.select(ANSWERS.c.body).where(ANSWERS.c.key == key)).scalar()
         return zlib.decompress(body) if body is not None else None
 
     def keep(self, key: str, body: bytes) -> None:
@@ -157,7 +105,7 @@ class Answers:
     def forget(self, key: str) -> None:
         """Drop a kept answer that is of no use."""
         with self.transaction() as connection:
-            connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.key == key))
+            connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.key == key))
 
     def hold(self, experiment: str, usd: float, *, max_usd: float | None, seconds: float) -> str:
         """Set money aside for a question before it is sent.
@@ -197,7 +145,7 @@ class Answers:
         """
         with self.transaction() as connection:
             connection.execute(sa.delete(HELD).where(HELD.c.request == request))
-            connection.execute(sa.insert(LEDGER).values(request=request, **asdict(asked)))
+            connection.execute(sa.insert(LEDGER).values(request=request, **vars(asked)))
             if key is not None and body is not None:
                 insert_answer(connection, key, body)
 
@@ -251,20 +199,11 @@ class Answers:
             raise AnswersError(f"The database of answers at {self._engine.url!r} failed: {reason}.") from error
 
 
-def kept_of(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Those of many questions whose answers are kept."""
-    kept: set[str] = set()
-    for start in range(0, len(keys), MOST_PARAMETERS):
-        query = sa.select(_ANSWERS.c.key).where(_ANSWERS.c.key.in_(keys[start : start + MOST_PARAMETERS]))
-        kept.update(connection.execute(query).scalars())
-    return kept
-
-
 def insert_answer(connection: sa.Connection, key: str, body: bytes) -> None:
     """Keep an answer unless there is one."""
-    there = connection.execute(sa.select(_ANSWERS.c.key).where(_ANSWERS.c.key == key)).scalar()
+    there = connection.execute(sa.select(ANSWERS.c.key).where(ANSWERS.c.key == key)).scalar()
     if there is None:
-        connection.execute(sa.insert(_ANSWERS).values(key=key, body=zlib.compress(body), kept_at=time.time()))
+        connection.execute(sa.insert(ANSWERS).values(key=key, body=zlib.compress(body), kept_at=time.time()))
 
 
 def spent_and_held(connection: sa.Connection, experiment: str) -> tuple[float, float]:
@@ -283,25 +222,3 @@ def over_budget(experiment: str, *, spent: float, held: float, usd: float, max_u
         f"flight, up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. What was paid for is stored. "
         "Raise budget.max_usd and run again: only the rest is asked."
     )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AnswersError(
-            f"The folder {folder} of the database of answers cannot be made: {error.strerror}."
-        ) from error
-
-
-def _share_file(connection: Any, _: object) -> None:
-    """Let processes read while one writes, and wait for each other instead of failing."""
-    # The driver would begin transactions by itself, and only at the first write: too late to sum before holding.
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA busy_timeout = {SECONDS_TO_WAIT_FOR_THE_LOCK * 1000}")
-
-
-def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

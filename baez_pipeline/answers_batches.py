@@ -10,12 +10,13 @@ of several processes, settles a question, and the others find that it is gone.
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import sqlalchemy as sa
 
-from baez_pipeline.answers import HELD, LEDGER, Answers, Asked, insert_answer, kept_of, over_budget, spent_and_held
+from baez_pipeline.answers import Answers, Asked, insert_answer, over_budget, spent_and_held
+from baez_pipeline.answers_database import ANSWERS, HELD, LEDGER
 from baez_pipeline.errors import BudgetError
 
 _METADATA = sa.MetaData()
@@ -44,11 +45,14 @@ _QUESTIONS = sa.Table(
     sa.Column("method", sa.String(200), nullable=False),
 )
 
+MOST_AT_ONCE = 500
+"""Questions of one statement: SQLite before 3.32 took 999 parameters."""
 SECONDS_HELD = 30 * 24 * 3600.0
 """How long money stays held for a batch that nobody takes up: as long as OpenAI keeps a batch's files."""
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """For a batch's tag or a question's line."""
     return uuid.uuid4().hex
 
 
@@ -59,7 +63,7 @@ class Batch:
     experiment: str
     base_url: str
     model: str
-    tag: str = field(default_factory=_new_id)
+    tag: str = field(default_factory=new_id)
     """Sent along with it, to find it by if the answer to its submission is lost."""
     id: str | None = None
     """The endpoint's; None while it is not known whether the endpoint has it."""
@@ -81,7 +85,7 @@ class BatchQuestion:
     method: str
     tries: int = 1
     """This submission included."""
-    request: str = field(default_factory=_new_id)
+    request: str = field(default_factory=new_id)
     asked_at: float = field(default_factory=time.time)
     """When it was first submitted: seconds since 1970."""
 
@@ -128,7 +132,7 @@ class Batches:
         """
         begun = Begun(questions=[], kept=set(), elsewhere=set(), too_dear={})
         with self._answers.transaction() as connection:
-            begun.kept.update(kept_of(connection, [question.key for question in questions]))
+            begun.kept.update(_kept(connection, [question.key for question in questions]))
             in_flight = self._keys(connection, batch)
             spent, held = spent_and_held(connection, batch.experiment)
             for question in questions:
@@ -199,19 +203,25 @@ class Batches:
             rows = connection.execute(sa.select(*columns).where(_QUESTIONS.c.tag == tag)).mappings()
             return [BatchQuestion(**row) for row in rows]
 
-    def settle(self, tag: str, settled: Iterable[Settled]) -> None:
+    def settle(self, settled: Sequence[Settled]) -> None:
         """Free what was held, write the ledger's rows and keep the answers, all of it or nothing.
 
         Questions that another process has settled are left as they are.
+
+        Args:
+            settled: at most `MOST_AT_ONCE`: other processes wait for the database only so long.
         """
         with self._answers.transaction() as connection:
-            # Locked, where the database can: of two processes that settle one batch the second finds the rows gone.
-            query = sa.select(_QUESTIONS.c.request).where(_QUESTIONS.c.tag == tag).with_for_update()
+            query = sa.select(_QUESTIONS.c.request).where(
+                _QUESTIONS.c.request.in_([done.question.request for done in settled])
+            )
             unsettled = set(connection.execute(query).scalars())
             due = [done for done in settled if done.question.request in unsettled]
-            self._free(connection, [done.question.request for done in due])
+            if due:
+                self._free(connection, [done.question.request for done in due])
+                rows = [{"request": done.question.request, **asdict(done.asked)} for done in due]
+                connection.execute(sa.insert(LEDGER), rows)
             for done in due:
-                connection.execute(sa.insert(LEDGER).values(request=done.question.request, **asdict(done.asked)))
                 if done.body is not None:
                     insert_answer(connection, done.question.key, done.body)
 
@@ -246,3 +256,12 @@ class Batches:
             one_each = [{"one": request} for request in requests]
             connection.execute(sa.delete(HELD).where(HELD.c.request == sa.bindparam("one")), one_each)
             connection.execute(sa.delete(_QUESTIONS).where(_QUESTIONS.c.request == sa.bindparam("one")), one_each)
+
+
+def _kept(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of many keys whose answers are kept."""
+    kept: set[str] = set()
+    for start in range(0, len(keys), MOST_AT_ONCE):
+        query = sa.select(ANSWERS.c.key).where(ANSWERS.c.key.in_(keys[start : start + MOST_AT_ONCE]))
+        kept.update(connection.execute(query).scalars())
+    return kept

@@ -134,10 +134,12 @@ class Equipment:
         _ = self.writer, self.judge
 
     def _over_http(self, settings: HttpModel, *, needed_for: str) -> ChatModel:
+        from baez_pipeline.llm.batch_chat import BatchChat
         from baez_pipeline.llm.http_chat import HttpChat
 
         needed_for = f"{needed_for} {settings.model} at {settings.base_url}"
-        return HttpChat(
+        chat = BatchChat if settings.mode == "batch" else HttpChat
+        return chat(
             settings,
             self.answers,
             experiment=self.experiment.name,

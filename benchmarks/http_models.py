@@ -154,7 +154,7 @@ def _experiment(features: int, concurrency: int, neuronpedia: str, endpoint: str
 
 @contextmanager
 def _endpoint(seconds: float) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.slow_endpoint", "--seconds", str(seconds), "--model", "slow"]
+    command = [sys.executable, "-m", "benchmarks.slow_endpoint", "--seconds", str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdin
         yield process.stdout.readline().strip()

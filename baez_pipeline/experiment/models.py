@@ -42,7 +42,7 @@ class HttpModel(Settings):
     usd_per_million_out: float = Field(ge=0, description="price of a million answer tokens")
     mode: Literal["requests", "batch"] = Field(
         "requests",
-        description="batch = OpenAI's Batch API: a step's questions as one file, half the price, up to 24 h for answers",
+        description="batch = OpenAI's Batch API: a step's questions in one file, half the price, answers within 24 h",
     )
     concurrency: int = Field(
         16, ge=1, description="requests in flight at once, over all features of a run; of no account in a batch"

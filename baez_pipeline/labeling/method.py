@@ -12,6 +12,8 @@ from baez_pipeline.llm.chat import ChatModel, Purpose
 from baez_pipeline.llm.in_flight import as_finished
 from baez_pipeline.tables import Labels
 
+_COLUMNS = Labels.create_empty().schema
+
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
@@ -94,4 +96,5 @@ def _row(feature: str, method: LabelMethod, writer: ChatModel, written: Written)
         "outcome": written.answer.outcome.value,
         "detail": written.answer.detail,
     }
-    return Labels.validate(pl.DataFrame([row], schema=Labels.create_empty().schema, orient="row"))
+    # Checked when it is stored: here it would hold up the requests in flight.
+    return pl.DataFrame([row], schema=_COLUMNS, orient="row")

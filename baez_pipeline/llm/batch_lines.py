@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from openai.types.chat import ChatCompletion
 
+from baez_pipeline.answers_batches import new_id
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.llm.chat import Message, Request
 from baez_pipeline.llm.reading import Answer, read_response
@@ -29,16 +30,18 @@ Line = dict[str, Any]
 
 def body_of_line(settings: HttpModel, messages: Sequence[Message], request: Request) -> bytes:
     """A question's body as JSON."""
-    body = request_body(settings, messages, request)
-    # The openai package would merge them into the body by itself.
-    further = body.pop("extra_body", {})
-    return json.dumps(body | further).encode()
+    return json.dumps(request_body(settings, messages, request)).encode()
 
 
 def line_of(custom_id: str, body: bytes) -> bytes:
     """A question's line."""
     head = json.dumps({"custom_id": custom_id, "method": "POST", "url": CHAT})
     return head[:-1].encode() + b', "body": ' + body + b"}\n"
+
+
+def size_of_line(body: bytes) -> int:
+    """Bytes of a question's line, whose custom_id is one of ours."""
+    return len(body) + _FRAME
 
 
 def first_file(sizes: Sequence[int], *, most: int) -> int:
@@ -51,6 +54,9 @@ def first_file(sizes: Sequence[int], *, most: int) -> int:
     return min(len(sizes), most)
 
 
+_FRAME = len(line_of(new_id(), b""))
+
+
 def read_lines(content: bytes) -> dict[str, Line]:
     """A file's lines by their custom_id, the first of each; what is no such line is left out."""
     found: dict[str, Line] = {}
@@ -58,7 +64,7 @@ def read_lines(content: bytes) -> dict[str, Line]:
     for text in content.split(b"\n"):
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict) and isinstance(line.get("custom_id"), str):
             found.setdefault(line["custom_id"], line)
@@ -87,10 +93,8 @@ def read_line(line: Mapping[str, Any], settings: HttpModel, key: str | None) -> 
         if not isinstance(body, dict):
             raise OddAnswerError(f"found {str(body)[:100]!r}")
         return read_response(ChatCompletion.construct(**body))
-    except (OddAnswerError, TypeError, AttributeError) as error:
-        # The types of the openai package check nothing: a body of another shape fails where it is read.
-        odd = error if isinstance(error, OddAnswerError) else OddAnswerError(f"{error}")
-        trouble = trouble_of(odd, settings, key)
+    except OddAnswerError as error:
+        trouble = trouble_of(error, settings, key)
     timed_out = _code(line.get("error")) == "request_timeout"
     return replace(trouble, outcome=Outcome.TIMED_OUT) if timed_out else trouble
 

@@ -117,7 +117,7 @@ class EndpointChat(ABC):
                 break
             if completion.outcome is Outcome.UNPARSABLE:
                 messages = [*request.messages, *_asked_again(completion)]
-        return completion
+        return completion if completion.outcome is Outcome.OK else replace(completion, text="")
 
     @abstractmethod
     async def _ask(self, messages: Sequence[Message], request: Request, key: str) -> Completion:

@@ -9,11 +9,11 @@ they ignore a Retry-After of more than a minute, give up after some 15 s of 429,
 import asyncio
 import logging
 import random
-import weakref
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
 import openai
+from openai.types.chat import ChatCompletion
 
 from baez_pipeline.answers import Answers
 from baez_pipeline.errors import BaezError, BudgetError, ServiceError
@@ -22,7 +22,7 @@ from baez_pipeline.llm.chat import Completion, Message, Request
 from baez_pipeline.llm.endpoint_chat import EndpointChat, body_of
 from baez_pipeline.llm.pricing import Bill, highest_price
 from baez_pipeline.llm.reading import Answer, read_response
-from baez_pipeline.llm.request_body import request_body
+from baez_pipeline.llm.request_body import request_body, sent_schema
 from baez_pipeline.llm.trouble import Trouble, trouble_of
 from baez_pipeline.tables import Outcome
 
@@ -42,6 +42,7 @@ class _Session:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     not_before: float = 0.0
     """Loop time before which the endpoint wants no request at all."""
+    until_the_loop_ends: AsyncGenerator["_Session"] | None = None
 
 
 class HttpChat(EndpointChat):
@@ -69,7 +70,7 @@ class HttpChat(EndpointChat):
         """
         super().__init__(settings, answers, experiment=experiment, max_usd=max_usd, key=key)
         self._backoff = backoff_seconds
-        self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Session] = weakref.WeakKeyDictionary()
+        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
         self._unanswered_in_a_row = 0
         self._holding = 0
 
@@ -79,14 +80,16 @@ class HttpChat(EndpointChat):
         return self._settings.concurrency
 
     async def _ask(self, messages: Sequence[Message], request: Request, key: str) -> Completion:
-        session = self._session()
+        session = await self._session()
         async with session.slots:
             return await self._ask_at_once(messages, request, key, session)
 
     async def _ask_at_once(
         self, messages: Sequence[Message], request: Request, key: str, session: _Session
     ) -> Completion:
-        at_most = highest_price(self._settings, messages, max_tokens=request.max_tokens)
+        at_most = highest_price(
+            self._settings, messages, max_tokens=request.max_tokens, schema=sent_schema(self._settings, request)
+        )
         bill = Bill(at_most=at_most, held=[await self._hold(at_most, session)])
         completion, answer = Completion(text="", outcome=Outcome.ERROR, detail="the question was cancelled"), None
         try:
@@ -102,15 +105,21 @@ class HttpChat(EndpointChat):
             completion = replace(completion, detail=str(error))
             raise
         finally:
-            first, *further = bill.held
-            if bill.tries:
-                asked = bill.row(self._settings, self._experiment, request.purpose, completion, answer)
-                self._answers.settle(first, asked, key=key, body=body_of(completion))
-            for held in further if bill.tries else bill.held:
-                self._answers.release(held)
-            self._holding -= 1
-            session.settled.set()
+            try:
+                self._settle(bill, request, completion, answer, key)
+            finally:
+                # Whoever waits for money learns of it even when the database fails.
+                self._holding -= 1
+                session.settled.set()
         return completion
+
+    def _settle(self, bill: Bill, request: Request, completion: Completion, answer: Answer | None, key: str) -> None:
+        first, *further = bill.held
+        if bill.tries:
+            asked = bill.row(self._settings, self._experiment, request.purpose, completion, answer)
+            self._answers.settle(first, asked, key=key, body=body_of(completion))
+        for held in further if bill.tries else bill.held:
+            self._answers.release(held)
 
     async def _try(self, messages: Sequence[Message], request: Request, bill: Bill, session: _Session) -> Answer:
         while True:
@@ -118,15 +127,21 @@ class HttpChat(EndpointChat):
             bill.tries += 1
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
-                    response = await session.client.chat.completions.create(
-                        **request_body(self._settings, messages, request), extra_headers=self._headers
+                    # Not by chat.completions.create: it checks every field of 25 messages anew, 4 ms of a request.
+                    response = await session.client.post(
+                        "/chat/completions",
+                        cast_to=ChatCompletion,
+                        body=request_body(self._settings, messages, request),
+                        options={"headers": self._headers},
                     )
                 answer = read_response(response)
             except Exception as error:
-                trouble = trouble_of(error, self._settings, self._key)
+                failure = error
             else:
                 self._unanswered_in_a_row = 0
                 return answer
+            # Not while it is handled: what a traceback then shows before ours may repeat the key.
+            trouble = trouble_of(failure, self._settings, self._key)
             bill.lost += trouble.lost
             if not trouble.again or bill.tries >= self._settings.tries:
                 raise _GivenUp(trouble)
@@ -183,11 +198,22 @@ class HttpChat(EndpointChat):
                 f"{trouble.detail}. What was answered is kept, and a new run asks for the rest."
             )
 
-    def _session(self) -> _Session:
+    async def _session(self) -> _Session:
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
-            self._sessions[loop] = _Session(client=self._client(), slots=asyncio.Semaphore(self._settings.concurrency))
+            opened = self._open(loop)
+            (await anext(opened)).until_the_loop_ends = opened
         return self._sessions[loop]
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[_Session]:
+        """A loop that ends closes the generators that were begun in it, while connections can still be closed."""
+        client = self._client()
+        self._sessions[loop] = _Session(client=client, slots=asyncio.Semaphore(self._settings.concurrency))
+        try:
+            yield self._sessions[loop]
+        finally:
+            del self._sessions[loop]
+            await client.close()
 
 
 class _GivenUp(Exception):

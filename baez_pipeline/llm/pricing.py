@@ -1,8 +1,10 @@
 """What a question to a paid model costs, and the most that it can cost before it is sent."""
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from baez_pipeline.answers import Asked
 from baez_pipeline.experiment import HttpModel
@@ -30,13 +32,17 @@ def price(settings: HttpModel, *, tokens_in: int, tokens_cached: int, tokens_out
     )
 
 
-def highest_price(settings: HttpModel, messages: Sequence[Message], *, max_tokens: int) -> float:
+def highest_price(
+    settings: HttpModel, messages: Sequence[Message], *, max_tokens: int, schema: Mapping[str, Any] | None = None
+) -> float:
     """The most that a question can cost, in US dollars, whatever the model's tokenizer.
 
     A token of the byte-level and byte-fallback tokenizers in use stands for at least one byte, so a text has at most as
-    many tokens as bytes; of English it has about a quarter. Held before a question is sent, freed when it is answered.
+    many tokens as bytes; of English it has about a quarter. A JSON schema becomes part of the prompt. Held before a
+    question is sent, freed when it is answered.
     """
     tokens_in = sum(len(message["content"].encode()) + TOKENS_PER_MESSAGE for message in messages)
+    tokens_in += len(json.dumps(schema)) + TOKENS_PER_MESSAGE if schema else 0
     dearest = max(settings.usd_per_million_in, settings.usd_per_million_cached_in or 0.0)
     return _part_paid(settings) * (tokens_in * dearest + max_tokens * settings.usd_per_million_out) / MILLION
 
@@ -70,7 +76,7 @@ class Bill:
         uncounted = self.lost + (answer is not None and (tokens_in is None or tokens_out is None))
         return Asked(
             experiment=experiment,
-            **asdict(purpose),
+            **vars(purpose),
             model=settings.model,
             asked_at=self.asked_at,
             seconds=time.monotonic() - self._begun,

@@ -1,6 +1,6 @@
 """A question as OpenAI's interface has it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from baez_pipeline.experiment import HttpJudge, HttpModel
@@ -11,7 +11,7 @@ ALTERNATIVES = 5
 
 
 def request_body(settings: HttpModel, messages: Sequence[Message], request: Request) -> dict[str, Any]:
-    """Arguments of `chat.completions.create`: what is sent, and so what an answer depends on.
+    """The body of a request to /chat/completions: what is sent, and so what an answer depends on.
 
     No seed is sent: endpoints that do not know the field refuse it, and a kept answer is repeatable without one.
     """
@@ -23,9 +23,12 @@ def request_body(settings: HttpModel, messages: Sequence[Message], request: Requ
         body["stop"] = list(request.stop)
     if isinstance(settings, HttpJudge) and settings.logprobs and request.logprobs:
         body |= {"logprobs": True, "top_logprobs": ALTERNATIVES}
-    if isinstance(settings, HttpJudge) and settings.answers == "json_schema" and request.schema:
-        schema = {"name": "answer", "strict": True, "schema": dict(request.schema)}
+    if sent := sent_schema(settings, request):
+        schema = {"name": "answer", "strict": True, "schema": dict(sent)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if settings.extra:
-        body["extra_body"] = dict(settings.extra)
-    return body
+    return body | settings.extra
+
+
+def sent_schema(settings: HttpModel, request: Request) -> Mapping[str, Any] | None:
+    """The request's JSON schema, if the endpoint is to be sent one."""
+    return request.schema if isinstance(settings, HttpJudge) and settings.answers == "json_schema" else None

@@ -73,7 +73,7 @@ def trouble_of(error: Exception, settings: HttpModel, key: str | None) -> Troubl
         return _of_status(error.status_code, _message(error.body, error), error.response.headers, settings, key)
     if isinstance(error, OddAnswerError) and error.status is not None:
         return _of_status(error.status, str(error), {}, settings, key)
-    if isinstance(error, OddAnswerError | ValueError):
+    if isinstance(error, OddAnswerError | ValueError | RecursionError):
         return Trouble(outcome=Outcome.ERROR, detail=_safe(f"no chat completion: {error}", key), again=True, lost=True)
     raise error
 

@@ -63,8 +63,8 @@ class Estimate:
     """Tables that are still to be made, and were stood in for."""
     explanation_requests: int
     """To a service that explains activations; 0 for an engine here."""
-    explanation_hours: float
-    """That its hourly limit makes them take."""
+    explanation_hours: int
+    """That its hourly limit makes them wait."""
 
 
 def estimate(
@@ -110,8 +110,8 @@ class _Counter:
             counted=len(self._features),
             stood_in=self._stood_in,
             explanation_requests=requests,
-            # The first hour's requests may all be sent at once.
-            explanation_hours=max(0, requests - hourly) / hourly,
+            # An hour's requests may be sent at once; the next ones wait until the window has moved on.
+            explanation_hours=max(0, math.ceil(requests / hourly) - 1),
         )
 
     def _labels(self, splits: pl.DataFrame, explanations: pl.DataFrame) -> list[Line]:

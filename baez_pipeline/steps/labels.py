@@ -17,9 +17,11 @@ def labels_step(method_name: str) -> Step:
 
     def compute(work: Work) -> Iterator[Produced]:
         experiment, writer = work.equipment.experiment, work.equipment.writer
+        # One read of all: each would be checked by itself (3 ms).
+        evidence = work.read(method.reads).partition_by("feature", as_dict=True, maintain_order=True)
         labels = label_features(
             method,
-            {feature: work.read(method.reads, feature) for feature in work.features},
+            {str(key[0]): rows for key, rows in evidence.items()},
             writer,
             writing(experiment.labeling, seed=experiment.seed),
             concurrency=writer.concurrency,

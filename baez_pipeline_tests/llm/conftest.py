@@ -3,6 +3,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from baez_pipeline_tests.llm.asking import Asking
+from baez_pipeline_tests.llm.batch_asking import Batching
+from baez_pipeline_tests.openai_batches import FakeBatches
 from baez_pipeline_tests.openai_server import FakeOpenAI
 from baez_pipeline_tests.served import served
 
@@ -10,7 +12,7 @@ from baez_pipeline_tests.served import served
 class Current:
     """One server for many tests: starting and stopping one takes longer than most of them."""
 
-    fake: FakeOpenAI
+    fake: FakeOpenAI | FakeBatches
 
     async def __call__(self, scope, receive, send):
         await self.fake.app(scope, receive, send)
@@ -29,3 +31,11 @@ def asking(server, tmp_path):
     current, base_url = server
     current.fake = FakeOpenAI()
     return Asking(fake=current.fake, base_url=base_url, folder=tmp_path)
+
+
+@pytest.fixture
+def batching(server, tmp_path):
+    """A new endpoint with a Batch API, which gives another answer to each question."""
+    current, base_url = server
+    current.fake = FakeBatches(openai=FakeOpenAI(answer=lambda body: f"You said: {body['messages'][-1]['content']}"))
+    return Batching(fake=current.fake, base_url=base_url, folder=tmp_path)

@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import time
 
 import pytest
 
@@ -55,3 +56,29 @@ def test_never_more_jobs_at_once_than_the_limit():
     results = list(as_finished([functools.partial(counted, number) for number in range(20)], limit=4))
     assert sorted(results) == list(range(20))
     assert most == 4
+
+
+def test_jobs_go_on_while_the_caller_works_on_a_result():
+    begun = []
+    results = as_finished([functools.partial(job, number, seconds=0.01, begun=begun) for number in range(3)], limit=1)
+    next(results)
+    deadline = time.monotonic() + 5
+    while len(begun) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert begun == [0, 1, 2]
+    assert sorted(results) == [1, 2]
+
+
+def test_who_stops_reading_cancels_what_is_in_flight_and_waits_for_its_end():
+    ended = []
+
+    async def careful(number):
+        try:
+            await asyncio.sleep(0.02 if number == 0 else 30)
+        finally:
+            ended.append(number)
+
+    results = as_finished([functools.partial(careful, number) for number in range(3)], limit=3)
+    next(results)
+    results.close()
+    assert sorted(ended) == [0, 1, 2]
