@@ -187,6 +187,12 @@ class TestBudget:
         answers.hold("e", 1.0, max_usd=1, seconds=60)
         assert answers.spent("e").usd_held == 1.0
 
+    def test_money_of_a_question_that_has_to_wait_longer_stays_held(self, answers):
+        request = answers.hold("e", 1.0, max_usd=1.0, seconds=0)
+        answers.prolong([request], seconds=60)
+        with pytest.raises(BudgetError):
+            answers.hold("e", 1.0, max_usd=1.0, seconds=60)
+
     def test_each_experiment_has_its_own(self, answers):
         answers.hold("e", 1.0, max_usd=1, seconds=60)
         answers.hold("other", 1.0, max_usd=1, seconds=60)

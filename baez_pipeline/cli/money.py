@@ -85,7 +85,7 @@ def _notes(found: Estimate, equipment: Equipment) -> list[str]:
     if found.explanation_requests:
         notes.append(
             f"nla_explanations asks the service {found.explanation_requests:,} times, free of charge; by its hourly "
-            f"limit that takes {found.explanation_hours} h and some minutes. A run can be stopped at any time, and goes on."
+            f"limit that takes {found.explanation_hours} h and some minutes. A run can be stopped, and goes on."
         )
     at_most, budget = sum(line.usd_at_most for line in found.lines), equipment.experiment.budget.max_usd
     if budget is None:

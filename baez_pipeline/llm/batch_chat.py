@@ -1,7 +1,7 @@
 """A chat model that is asked by OpenAI's Batch API: a step's questions in one file, at half the price, within 24 h.
 
 Goes in: collecting the questions that wait, handing a batch's answers to them. Stays out: the requests
-(batch_endpoint.py), the files' lines (batch_lines.py), the database (answers_batches.py). What an answer means, where
+(batch_endpoint.py), the files' lines (batch_lines.py), the database (answers/batches.py). What an answer means, where
 it is kept and when it is asked for again is as in http_chat.py. Anthropic's message batches speak another protocol, not
 offered by its OpenAI-compatible endpoint, and OpenRouter has no batches: neither is part of this.
 
@@ -26,7 +26,7 @@ from dataclasses import replace
 from openai.types import Batch as RemoteBatch
 
 from baez_pipeline.answers import Answers
-from baez_pipeline.answers_batches import MOST_AT_ONCE, Batch, Batches, BatchQuestion
+from baez_pipeline.answers.batches import MOST_AT_ONCE, Batch, Batches, BatchQuestion
 from baez_pipeline.errors import BaezError
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.llm.batch_endpoint import BatchEndpoint

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import openai
 from openai.types import Batch as RemoteBatch
 
-from baez_pipeline.answers_batches import Batch
+from baez_pipeline.answers.batches import Batch
 from baez_pipeline.errors import AccessError, ServiceError
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.llm.batch_lines import CHAT, WINDOW, Line, read_lines
@@ -209,9 +209,11 @@ class BatchEndpoint:
             try:
                 return await call()
             except Exception as error:
-                if not_found and isinstance(error, openai.NotFoundError):
-                    raise AccessError(not_found) from error
-                trouble = trouble_of(error, self._settings, self._key)
+                failure = error
+            # Not while it is handled: what a traceback then shows before ours may repeat the key.
+            if not_found and isinstance(failure, openai.NotFoundError):
+                raise AccessError(not_found)
+            trouble = trouble_of(failure, self._settings, self._key)
             failing_since = loop.time() if failing_since is None else failing_since
             if not trouble.again or enough(tries, loop.time() - failing_since):
                 raise ServiceError(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from openai.types.chat import ChatCompletion
 
-from baez_pipeline.answers_batches import new_id
+from baez_pipeline.answers.batches import new_id
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.llm.chat import Message, Request
 from baez_pipeline.llm.reading import Answer, read_response
@@ -94,7 +94,9 @@ def read_line(line: Mapping[str, Any], settings: HttpModel, key: str | None) -> 
             raise OddAnswerError(f"found {str(body)[:100]!r}")
         return read_response(ChatCompletion.construct(**body))
     except OddAnswerError as error:
-        trouble = trouble_of(error, settings, key)
+        failure = error
+    # Not while it is handled: what a traceback then shows before ours may repeat the key.
+    trouble = trouble_of(failure, settings, key)
     timed_out = _code(line.get("error")) == "request_timeout"
     return replace(trouble, outcome=Outcome.TIMED_OUT) if timed_out else trouble
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from openai.types import Batch as RemoteBatch
 from openai.types import BatchError
 
-from baez_pipeline.answers_batches import BatchQuestion, Settled
+from baez_pipeline.answers.batches import BatchQuestion, Settled
 from baez_pipeline.errors import BaezError, ServiceError
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.llm.batch_lines import WINDOW, Line, read_line, was_not_run

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from baez_pipeline.answers_batches import Batch, BatchQuestion, new_id
+from baez_pipeline.answers.batches import Batch, BatchQuestion, new_id
 from baez_pipeline.llm.batch_endpoint import BatchEndpoint
 from baez_pipeline.llm.batch_lines import MOST_REQUESTS
 from baez_pipeline.llm.batch_results import Again, Result

@@ -29,6 +29,8 @@ from baez_pipeline.tables import Outcome
 logger = logging.getLogger(__name__)
 
 LONGEST_BACKOFF = 60.0
+LONGEST_WAIT = 3600.0
+"""That an endpoint may ask for: a run that waits longer would look as if it hung."""
 GIVE_UP_AFTER = 10
 """Questions in a row that no try brought an answer for: the endpoint is down, and asking on would fail every bill."""
 
@@ -123,7 +125,7 @@ class HttpChat(EndpointChat):
 
     async def _try(self, messages: Sequence[Message], request: Request, bill: Bill, session: _Session) -> Answer:
         while True:
-            await self._wait_for_the_endpoint(session)
+            await self._wait_for_the_endpoint(bill, session)
             bill.tries += 1
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
@@ -148,23 +150,30 @@ class HttpChat(EndpointChat):
             if trouble.lost:
                 # That try may be billed, and so may the next.
                 bill.held.append(self._hold_at_once(bill.at_most))
-            await self._wait_after(trouble, bill.tries, session)
+            await self._wait_after(trouble, bill, session)
 
-    async def _wait_for_the_endpoint(self, session: _Session) -> None:
+    async def _wait_for_the_endpoint(self, bill: Bill, session: _Session) -> None:
         loop = asyncio.get_running_loop()
         while (left := session.not_before - loop.time()) > 0:
+            self._hold_through(left, bill)
             # Not all at the same moment, or the endpoint is at its limit again.
             await asyncio.sleep(left + random.uniform(0, min(1.0, left)))
 
-    async def _wait_after(self, trouble: Trouble, tries: int, session: _Session) -> None:
-        backoff = min(LONGEST_BACKOFF, self._backoff * 2 ** (tries - 1)) * random.uniform(0.75, 1.25)
+    async def _wait_after(self, trouble: Trouble, bill: Bill, session: _Session) -> None:
+        backoff = min(LONGEST_BACKOFF, self._backoff * 2 ** (bill.tries - 1)) * random.uniform(0.75, 1.25)
         wait = backoff if trouble.wait is None else trouble.wait
+        if wait > LONGEST_WAIT:
+            raise ServiceError(
+                f"{trouble.detail}. The endpoint wants no request for {wait / 3600:.1f} h: run again then. What was "
+                "answered is kept, and a new run asks for the rest."
+            )
         until = asyncio.get_running_loop().time() + wait
         if trouble.for_all and until > session.not_before:
             session.not_before = until
             logger.info("%s; all requests wait %.1f s", trouble.detail, wait)
         elif not trouble.for_all:
-            logger.info("%s; try %d of %d in %.1f s", trouble.detail, tries + 1, self._settings.tries, wait)
+            logger.info("%s; try %d of %d in %.1f s", trouble.detail, bill.tries + 1, self._settings.tries, wait)
+            self._hold_through(wait, bill)
             await asyncio.sleep(wait)
 
     async def _hold(self, usd: float, session: _Session) -> str:
@@ -182,8 +191,16 @@ class HttpChat(EndpointChat):
                 return held
 
     def _hold_at_once(self, usd: float) -> str:
-        seconds = self._settings.tries * (self._settings.timeout_seconds + LONGEST_BACKOFF)
-        return self._answers.hold(self._experiment, usd, max_usd=self._max_usd, seconds=seconds)
+        return self._answers.hold(self._experiment, usd, max_usd=self._max_usd, seconds=self._seconds_held)
+
+    def _hold_through(self, wait: float, bill: Bill) -> None:
+        if wait > LONGEST_BACKOFF and self._max_usd is not None:
+            self._answers.prolong(bill.held, seconds=wait + self._seconds_held)
+
+    @property
+    def _seconds_held(self) -> float:
+        """As long as a question can take; if the process is killed, its money is free again after that."""
+        return self._settings.tries * (self._settings.timeout_seconds + LONGEST_BACKOFF)
 
     def _count_unanswered(self, trouble: Trouble) -> None:
         if trouble.unreachable:

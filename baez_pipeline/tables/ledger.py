@@ -16,7 +16,7 @@ class Ledger(dy.Schema):
     model = dy.String(description="who was asked, as the endpoint names it")
     asked_at = dy.Datetime(time_zone="UTC", description="when the first try was sent")
     seconds = dy.Float64(min=0, description="from then to the answer, waiting between tries included")
-    tries = dy.Int64(min=1, description="HTTP requests sent for it")
+    tries = dy.Int64(min=1, description="HTTP requests sent for it; in batch mode, batches that it was in")
     tokens_in = dy.Int64(nullable=True, min=0, description="prompt tokens by the endpoint's count; null if none")
     tokens_cached = dy.Int64(nullable=True, min=0, description="of those, tokens that the endpoint had cached")
     tokens_out = dy.Int64(nullable=True, min=0, description="answer tokens")

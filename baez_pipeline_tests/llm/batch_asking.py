@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from baez_pipeline.answers import Answers
-from baez_pipeline.answers_batches import Batches
+from baez_pipeline.answers.batches import Batches
 from baez_pipeline.experiment import HttpJudge
 from baez_pipeline.llm.batch_chat import BatchChat
 from baez_pipeline.llm.chat import ChatModel, Completion, Request

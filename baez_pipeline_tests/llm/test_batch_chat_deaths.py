@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from baez_pipeline.answers_batches import Batches
+from baez_pipeline.answers.batches import Batches
 from baez_pipeline.errors import ServiceError
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline.llm.endpoint_chat import body_of

@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+import traceback
 
 import pytest
 
@@ -113,6 +114,15 @@ class TestTheEndpoint:
         assert [type(result) for result in results] == [AccessError] * 2
         assert "FAKE_KEY" in str(results[0])
         assert batching.unsettled() == []
+
+    @pytest.mark.parametrize("line", [None, turned_away(401)])
+    def test_the_key_is_in_no_traceback(self, batching, line):
+        batching.fake.openai.key = "sk-right" if line is None else "sk-sent"
+        batching.fake.openai.faults = lambda *_: line
+        (result,) = batching.ask(question(), key="sk-sent")
+        assert isinstance(result, AccessError)
+        assert "***" in str(result)
+        assert "sk-sent" not in "".join(traceback.format_exception(result))
 
     def test_one_without_a_batch_api_is_said(self, batching):
         (result,) = batching.ask(question(), base_url=f"{batching.base_url}/nowhere")

@@ -240,6 +240,12 @@ class TestWhatStopsTheRun:
         results = ask_all(asking.chat(tries=1, concurrency=1), questions(3 * GIVE_UP_AFTER))
         assert [result.outcome for result in results].count("ok") == 3
 
+    def test_an_endpoint_that_wants_to_be_left_alone_for_hours(self, asking):
+        asking.fake.faults = always(turned_away(429, retry_after=86_400))
+        with pytest.raises(ServiceError, match=r"no request for 24\.0 h: run again then"):
+            asking.ask()
+        assert asking.fake.requests == 1
+
     def test_a_database_that_fails_stops_everyone(self, asking):
         with asking.answers._engine.begin() as connection:
             connection.exec_driver_sql(

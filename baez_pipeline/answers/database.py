@@ -1,6 +1,6 @@
 """The database of answers: its tables, and opening it so that processes share it.
 
-Goes in: what differs between SQLite and PostgreSQL. Stays out: what the rows mean (answers.py).
+Goes in: what differs between SQLite and PostgreSQL. Stays out: what the rows mean (answers.py, batches.py).
 """
 
 import sqlite3
@@ -79,8 +79,9 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise AnswersError(f"The database of answers cannot be opened: {error}. Expected {EXPECTED}.") from error
     if engine.dialect.name == "sqlite":
-        if engine.url.database:
-            _make_folder(Path(engine.url.database).parent)
+        if engine.url.database in (None, "", ":memory:"):
+            raise AnswersError(f"The database of answers has to be a file, to be there for the next run. {EXPECTED}.")
+        _make_folder(Path(str(engine.url.database)).parent)
         sa.event.listen(engine, "connect", _share_file)
         sa.event.listen(engine, "begin", _begin)
     elif engine.dialect.name == "postgresql":

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 
 import sqlalchemy as sa
 
-from baez_pipeline.answers import Answers, Asked, insert_answer, over_budget, spent_and_held
-from baez_pipeline.answers_database import ANSWERS, HELD, LEDGER
+from baez_pipeline.answers.answers import Answers, Asked, insert_answer, over_budget, spent_and_held
+from baez_pipeline.answers.database import ANSWERS, HELD, LEDGER
 from baez_pipeline.errors import BudgetError
 
 _METADATA = sa.MetaData()

@@ -1,7 +1,4 @@
-"""Answers that were paid or waited for, kept in one database, with the ledger of what they cost.
-
-Goes in: answers by the content of their question, one ledger row per question that was sent, and money held for
-questions in flight. Stays out: who is asked and how (llm/, neuronpedia.py).
+"""Kept answers, the ledger, and money held for questions in flight.
 
 The database is SQLite in write-ahead mode beside the tables, which processes of one machine share, or any URL that
 SQLAlchemy knows (BAEZ_ANSWERS), for several machines. It is shared by all experiments of a data folder: a question that
@@ -11,7 +8,7 @@ one has paid for costs the next one nothing. Failures are never kept as answers.
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from baez_pipeline.answers_database import ANSWERS, EXPECTED, HELD, LEDGER, METADATA, open_engine
+from baez_pipeline.answers.database import ANSWERS, EXPECTED, HELD, LEDGER, METADATA, open_engine
 from baez_pipeline.errors import AnswersError, BudgetError
 from baez_pipeline.tables import Ledger, Outcome
 
@@ -148,6 +145,12 @@ class Answers:
             connection.execute(sa.insert(LEDGER).values(request=request, **vars(asked)))
             if key is not None and body is not None:
                 insert_answer(connection, key, body)
+
+    def prolong(self, requests: Sequence[str], *, seconds: float) -> None:
+        """Hold money that long from now on, for questions that have to wait longer than was thought."""
+        with self.transaction() as connection:
+            later = sa.update(HELD).where(HELD.c.request.in_(requests)).values(until=time.time() + seconds)
+            connection.execute(later)
 
     def release(self, request: str) -> None:
         """Free what was held for a question that was not sent."""
