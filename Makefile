@@ -25,7 +25,7 @@ ui: setup
 	$(BIN)/baez ui
 
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

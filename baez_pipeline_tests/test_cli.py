@@ -46,7 +46,7 @@ def test_a_report_before_any_run_says_what_to_do(baez):
 def test_the_status_before_any_run_says_that_everything_is_to_be_done(baez):
     code, said = baez("status", "smollm2")
     assert code == 0
-    assert "step tables fresh stale missing waiting failed rows" in said
+    assert "step tables fresh stale missing waiting failed" in said
     assert "feature_sample 1 1 feature_records 0" in said
     assert "labels_eleuther_acts_top5 0" in said
 

@@ -76,7 +76,7 @@ def test_a_feature_that_is_not_there_is_none_and_not_asked_for_again(server, cli
 
 
 def test_a_page_that_is_not_there_does_not_make_a_feature_missing(client):
-    with pytest.raises(ServiceError, match=r"no Neuronpedia API at http://127.*\(404\): base_url ends with /api"):
+    with pytest.raises(ServiceError, match=r"at http://127.* has nothing at this address \(404\): check base_url"):
         client(answering(("/elsewhere", lambda request: JSONResponse({})))).get(PATH)
 
 

@@ -60,7 +60,7 @@ def status(
     chain = build_chain(equipment.experiment)
     table = Table(title=f"Experiment {equipment.experiment.name}", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("step", no_wrap=True)
-    for heading in ("tables", *State, "failed rows"):
+    for heading in ("tables", *State, "failed"):
         table.add_column(heading, justify="right")
     open_work: list[str] = []
     for step, standings in chain.standings(equipment):

@@ -84,10 +84,15 @@ def test_examples_without_text_or_without_an_active_token_are_not_judged():
     rows = [
         split_row("toy_000001", "special", ["<|endoftext|>", " word"], 0, role="test", rank=1),
         split_row("toy_000001", "blank", ["<|endoftext|>", " "], 1, role="test", rank=2),
-        split_row("toy_000001", "lost", [" a", " b"], 1, role="negative", rank=1) | {"donor_activations": None},
     ]
     shown = {example.example: example for example in shown_examples(splits_table(rows), marks=True)}
     assert shown["special"].why_not_judged(marks=False) is None
     assert "nothing to mark" in shown["special"].why_not_judged(marks=True)
     assert "no text" in shown["blank"].why_not_judged(marks=False)
-    assert "nothing to mark" in shown["lost"].why_not_judged(marks=True)
+
+
+def test_in_a_silent_context_of_the_feature_the_drawn_token_is_marked():
+    silent = split_row("toy_000001", "silent", [" a", " b", " c"], 1, role="negative", rank=1)
+    (shown,) = shown_examples(splits_table([silent | {"donor_activations": None}]), marks=True)
+    assert shown.activations == [0.0, 1.0, 0.0]
+    assert shown.why_not_judged(marks=True) is None
