@@ -131,7 +131,7 @@ class Equipment:
 
     def require_keys(self) -> None:
         """Raise a MissingKeyError unless the keys of all models over HTTP are there."""
-        _ = self.writer, self.judge
+        _ = self.writer, self.judge if self._asks_judge else None
 
     def _over_http(self, settings: HttpModel, *, needed_for: str) -> ChatModel:
         from baez_pipeline.llm.batch_chat import BatchChat
@@ -150,8 +150,12 @@ class Equipment:
     @property
     def pays(self) -> bool:
         """Whether the experiment asks models over HTTP, so that there is a ledger."""
-        asked = (self.experiment.labeling.writer, self.experiment.scoring.judge)
-        return any(isinstance(settings, HttpModel) for settings in asked)
+        judge = self.experiment.scoring.judge if self._asks_judge else None
+        return any(isinstance(settings, HttpModel) for settings in (self.experiment.labeling.writer, judge))
+
+    @property
+    def _asks_judge(self) -> bool:
+        return set(self.experiment.scoring.benchmarks) != {"embedding"}
 
     @functools.cached_property
     def verbalizer_identity(self) -> str:

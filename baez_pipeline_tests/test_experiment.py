@@ -54,6 +54,20 @@ def test_an_unknown_key_of_one_kind_names_those_that_it_knows(tmp_path):
     assert "unknown key 'nla.engine.neibours'; known here: kind, neighbours, continuations" in said
 
 
+def test_an_unknown_kind_names_those_that_there_are(tmp_path):
+    said = sentence(tmp_path, 'name = "x"\n[labeling.writer]\nkind = "htp"\nmodel = "m"\n')
+    assert said.endswith("labeling.writer.kind is 'htp'; expected one of 'smollm2', 'http'")
+
+
+def test_further_fields_of_a_request_cannot_contradict_the_settings(tmp_path):
+    table = (
+        '[scoring.judge]\nkind = "http"\nmodel = "m"\nbase_url = "u"\nusd_per_million_in = 1\nusd_per_million_out = 1\n'
+    )
+    assert "max_tokens, model cannot be set here" in sentence(
+        tmp_path, f'name = "x"\n{table}extra = {{ model = "other", max_tokens = 9 }}\n'
+    )
+
+
 def test_not_toml_is_a_sentence(tmp_path):
     assert "is not valid TOML" in sentence(tmp_path, "name = ")
 

@@ -185,10 +185,10 @@ def test_a_key_that_is_not_accepted_is_a_sentence_without_the_key(server, client
 
 
 def test_another_refusal_is_quoted_cut_and_without_the_key(server, client):
-    server.faults["*"].append(Fault(400, json.dumps({"message": f"\x1b[31mwith {KEY} " + "x" * 999}).encode()))
+    server.faults["*"].append(Fault(400, json.dumps({"message": f"\x1b[31mwith {KEY} " + "z" * 999}).encode()))
     with pytest.raises(CallFailed) as failed:
         client(server, key=KEY).get(PATH)
-    assert failed.value.detail.startswith("Neuronpedia answered 400: [31mwith *** xxx")
+    assert failed.value.detail.startswith("Neuronpedia answered 400: [31mwith *** zzz")
     assert len(failed.value.detail) < 240
 
 

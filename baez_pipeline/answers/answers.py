@@ -111,7 +111,7 @@ class Answers:
             experiment: who asks.
             usd: the most that the question can cost.
             max_usd: the experiment's budget; None = no limit.
-            seconds: after which the money is free again if the process never settles, because it was killed.
+            seconds: after which the question must be over: money still held then counts as spent.
 
         Returns:
             The id under which the question is settled.
@@ -210,18 +210,27 @@ def insert_answer(connection: sa.Connection, key: str, body: bytes) -> None:
 
 
 def spent_and_held(connection: sa.Connection, experiment: str) -> tuple[float, float]:
-    """US dollars that an experiment has spent at most, and that it holds."""
+    """US dollars that an experiment has spent at most, and that it holds.
+
+    Money that is still held when a question must be over was held by a process that was killed: the question may have
+    been billed, so it counts as spent.
+    """
     spent = sa.select(sa.func.coalesce(sa.func.sum(LEDGER.c.usd_at_most), 0)).where(LEDGER.c.experiment == experiment)
-    held = sa.select(sa.func.coalesce(sa.func.sum(HELD.c.usd), 0)).where(
-        HELD.c.experiment == experiment, HELD.c.until > time.time()
+    now = time.time()
+    held, lost = (
+        sa.select(sa.func.coalesce(sa.func.sum(HELD.c.usd), 0)).where(HELD.c.experiment == experiment, when)
+        for when in (HELD.c.until > now, HELD.c.until <= now)
     )
-    return connection.execute(spent).scalar_one(), connection.execute(held).scalar_one()
+    return (
+        connection.execute(spent).scalar_one() + connection.execute(lost).scalar_one(),
+        connection.execute(held).scalar_one(),
+    )
 
 
 def over_budget(experiment: str, *, spent: float, held: float, usd: float, max_usd: float) -> BudgetError:
     """The sentence for a question that does not fit."""
     return BudgetError(
         f"The budget of experiment {experiment} is reached: ${spent:.4f} spent, ${held:.4f} held for questions in "
-        f"flight, up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. What was paid for is stored. "
-        "Raise budget.max_usd and run again: only the rest is asked."
+        f"flight (or of a process that was killed), up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. "
+        "What was paid for is stored. Raise budget.max_usd and run again: only the rest is asked."
     )

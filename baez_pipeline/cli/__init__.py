@@ -21,4 +21,5 @@ def main() -> None:
         app()
     except BaezError as error:
         Console(stderr=True, highlight=False).print(f"baez: {error}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        # 130 is what shells know a stop by Ctrl-C by.
+        sys.exit(130 if type(error).__name__ == "Stopped" else 1)

@@ -44,3 +44,13 @@ def equipment_of(experiment: str | None) -> Equipment:
 
     surroundings = surroundings_of(experiment)
     return Equipment(load_experiment(surroundings.experiment), surroundings.data, surroundings.answers)
+
+
+def require_finished(equipment: Equipment) -> None:
+    """Raise a TableError unless the experiment was run to its end once."""
+    from baez_pipeline.errors import TableError
+    from baez_pipeline.store import Address
+
+    name = equipment.experiment.name
+    if equipment.store.entry(Address(table="experiment_report")) is None:
+        raise TableError(f"Experiment {name} is not finished: baez run does the rest, baez status says what there is.")

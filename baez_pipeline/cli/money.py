@@ -84,8 +84,8 @@ def _notes(found: Estimate, equipment: Equipment) -> list[str]:
         notes.append(f"Not written yet, and stood in for by texts of a usual length: {', '.join(found.stood_in)}.")
     if found.explanation_requests:
         notes.append(
-            f"nla_explanations asks the service {found.explanation_requests:,} times, free of charge; by its hourly "
-            f"limit that takes {found.explanation_hours} h and some minutes. A run can be stopped, and goes on."
+            f"nla_explanations asks the service up to {found.explanation_requests:,} times, free of charge; by its "
+            f"hourly limit that takes {found.explanation_hours} h and some minutes. A run can be stopped, and goes on."
         )
     at_most, budget = sum(line.usd_at_most for line in found.lines), equipment.experiment.budget.max_usd
     if budget is None:

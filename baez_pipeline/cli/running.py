@@ -11,7 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, surroundings_of
+from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_finished, surroundings_of
 from baez_pipeline.cli.money import spent_sentence
 from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment import load_experiment
@@ -109,6 +109,7 @@ def _print_results(equipment: Equipment) -> None:
     from baez_pipeline.store import Address
     from baez_pipeline.tables import ScoreSummary
 
+    require_finished(equipment)
     summary = equipment.store.read(Address(table="score_summary"), schema=ScoreSummary)
     console.print(as_text(method_table(summary, confidence=equipment.experiment.statistics.confidence)))
     chain = build_chain(equipment.experiment)

@@ -142,6 +142,9 @@ def _sentences(error: ValidationError) -> list[str]:
             found.append(
                 f"{place}.kind is missing: a shipped experiment shows which kinds there are and what they need"
             )
+        elif problem["type"] == "union_tag_invalid":
+            said = problem["ctx"]
+            found.append(f"{place}.kind is {said['tag']!r}; expected one of {said['expected_tags']}")
         elif problem["type"] == "missing":
             found.append(f"{place} is missing")
         elif place:

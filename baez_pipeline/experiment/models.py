@@ -2,9 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from baez_pipeline.experiment.settings import Settings
+
+_OURS = {
+    *("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "stop", "stream", "n"),
+    *("response_format", "logprobs", "top_logprobs"),
+}
+"""Fields of a request's body that follow from other settings."""
 
 
 class SmolLM2Writer(Settings):
@@ -50,6 +56,15 @@ class HttpModel(Settings):
     timeout_seconds: float = Field(120, gt=0, description="for a whole answer")
     tries: int = Field(5, ge=1, description="of one request, when it is turned away, times out or breaks off")
     asks: int = Field(2, ge=1, description="of one question, when its answer cannot be read")
+
+    @field_validator("extra")
+    @classmethod
+    def _says_nothing_twice(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := sorted(_OURS & extra.keys()):
+            raise ValueError(
+                f"{', '.join(taken)} cannot be set here: the pipeline sends it, or could not read the answer"
+            )
+        return extra
 
     @property
     def sent_temperature(self) -> float | None:

@@ -6,6 +6,7 @@ activation from 1 to 10, a short label after a marker line. The wording is our o
 
 import functools
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -47,6 +48,7 @@ WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
 )
 """Descriptions with their strengths, and their name: one about a topic, one about a word."""
 
+_FENCE = re.compile("<(?=/?description)", re.IGNORECASE)
 _OPEN, _CLOSE = "<description", "</description>"
 
 
@@ -78,8 +80,9 @@ def _blocks(texts: Sequence[str], strengths: Sequence[int]) -> str:
 
 
 def _fenced(text: str) -> str:
-    # A description must not be able to close its own fence or to answer for the writer.
-    return text.replace(_CLOSE, "").replace(_OPEN, "").replace(MARKER, "").strip()
+    # A description must not be able to close its own fence or to answer for the writer. Replaced, not removed: what is
+    # left after a removal may be such a mark again.
+    return _FENCE.sub("‹", text).replace(MARKER, "(EXPLANATION):").strip()
 
 
 async def _write(
@@ -105,6 +108,7 @@ async def _write(
             max_tokens=writing.max_tokens,
             seed=writing.seed,
             stop=("\n",) if writing.prefill else (),
+            whole=True,
             problem=problem_of,
             purpose=writing.purpose,
         )

@@ -37,7 +37,7 @@ async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) ->
 
     class AskedForALabel(DelphiClient):
         async def generate(self, prompt: Any, **settings: Any) -> Any:
-            return await super().generate(prompt, problem=problem_of, **settings)
+            return await super().generate(prompt, whole=True, problem=problem_of, **settings)
 
     train = evidence.filter(pl.col("role") == "train").sort("rank")
     client = AskedForALabel(

@@ -42,6 +42,8 @@ class Request:
     """JSON schema of the answer, for a model that can be held to one."""
     logprobs: bool = False
     """Give the alternatives of each token, where the model can."""
+    whole: bool = False
+    """An answer that was cut at `max_tokens` cannot be used, whatever it holds."""
     problem: Callable[[str], str | None] = no_problem
     """Why an answer cannot be used, in a sentence that the model is shown when it is asked again; None if it can."""
     purpose: Purpose = field(default_factory=Purpose)
@@ -68,7 +70,7 @@ class Completion:
 
 
 class ChatModel(Protocol):
-    """A language model. `identity` names it with its revision and goes into tables and fingerprints."""
+    """A language model. Its `identity` goes into tables: the name with the revision, or with who serves it."""
 
     @property
     def identity(self) -> str:

@@ -61,6 +61,7 @@ class DelphiClient(Client):  # type: ignore[misc]
         logprobs: bool = False,
         top_logprobs: int = 0,
         schema: Mapping[str, Any] | None = None,
+        whole: bool = False,
         problem: Callable[[str], str | None] = no_problem,
     ) -> Response:
         """The answer in delphi's form. Chat models give the alternatives of a token unasked, as many as they have.
@@ -81,6 +82,7 @@ class DelphiClient(Client):  # type: ignore[misc]
                 stop=self._stop,
                 logprobs=logprobs,
                 schema=schema,
+                whole=whole,
                 problem=problem,
                 purpose=self._purpose,
             )

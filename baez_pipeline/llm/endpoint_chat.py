@@ -115,8 +115,7 @@ class EndpointChat(ABC):
             completion = await self._ask(messages, request, key)
             if completion.outcome not in (Outcome.UNPARSABLE, Outcome.EMPTY):
                 break
-            if completion.outcome is Outcome.UNPARSABLE:
-                messages = [*request.messages, *_asked_again(completion)]
+            messages = _asked_again(request.messages, completion)
         return completion if completion.outcome is Outcome.OK else replace(completion, text="")
 
     @abstractmethod
@@ -134,11 +133,14 @@ class EndpointChat(ABC):
             tokens_out=answer.tokens_out,
             choices=answer.choices,
         )
-        problem = request.problem(completion.text) if answer.outcome is Outcome.OK else None
+        if answer.outcome is not Outcome.OK:
+            return completion
+        cut = f"the answer was cut at {request.max_tokens} tokens" if answer.was_cut else None
+        problem = request.problem(completion.text) or (cut if request.whole else None)
         if problem is None:
             return completion
-        cut = f" (the answer was cut at {request.max_tokens} tokens)" if answer.was_cut else ""
-        return replace(completion, outcome=Outcome.UNPARSABLE, detail=problem + cut)
+        detail = f"{problem} ({cut})" if cut and problem != cut else problem
+        return replace(completion, outcome=Outcome.UNPARSABLE, detail=detail)
 
     @property
     def _headers(self) -> dict[str, Any]:
@@ -161,14 +163,16 @@ def body_of(completion: Completion) -> bytes | None:
     return json.dumps(asdict(completion)).encode() if completion.outcome is Outcome.OK else None
 
 
-def _asked_again(completion: Completion) -> list[Message]:
-    return [
-        {"role": "assistant", "content": completion.text},
-        {
-            "role": "user",
-            "content": f"That answer cannot be used: {completion.detail}. Answer again, in the form asked for.",
-        },
-    ]
+def _asked_again(messages: Sequence[Message], completion: Completion) -> list[Message]:
+    """The question with what is wrong with its answer."""
+    if completion.outcome is Outcome.UNPARSABLE:
+        correction = f"That answer cannot be used: {completion.detail}. Answer again, in the form asked for."
+        return [*messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": correction}]
+    *before, last = messages
+    if last["role"] != "user":
+        return list(messages)
+    # In the same message: there is no answer to put between two, and some templates want turns to alternate.
+    return [*before, {"role": "user", "content": f"{last['content']}\n\n(An earlier answer was empty. Do answer.)"}]
 
 
 def _completion(body: dict[str, Any]) -> Completion:

@@ -75,6 +75,8 @@ class HttpChat(EndpointChat):
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
         self._unanswered_in_a_row = 0
         self._holding = 0
+        self._stopped: ServiceError | None = None
+        """Why no question of this process will be answered any more: what waits for its turn is not sent."""
 
     @property
     def concurrency(self) -> int:
@@ -84,6 +86,7 @@ class HttpChat(EndpointChat):
     async def _ask(self, messages: Sequence[Message], request: Request, key: str) -> Completion:
         session = await self._session()
         async with session.slots:
+            self._check_stopped()
             return await self._ask_at_once(messages, request, key, session)
 
     async def _ask_at_once(
@@ -99,11 +102,17 @@ class HttpChat(EndpointChat):
             completion = self._read(answer, request)
         except _GivenUp as given_up:
             completion = Completion(text="", outcome=given_up.trouble.outcome, detail=given_up.trouble.detail)
-            self._count_unanswered(given_up.trouble)
+            try:
+                self._count_unanswered(given_up.trouble)
+            except ServiceError as stop:
+                self._stopped = self._stopped or stop
+                raise
         except asyncio.CancelledError:
             bill.lost += bill.tries > 0
             raise
         except BaezError as error:
+            if isinstance(error, ServiceError):
+                self._stopped = self._stopped or error
             completion = replace(completion, detail=str(error))
             raise
         finally:
@@ -126,6 +135,7 @@ class HttpChat(EndpointChat):
     async def _try(self, messages: Sequence[Message], request: Request, bill: Bill, session: _Session) -> Answer:
         while True:
             await self._wait_for_the_endpoint(bill, session)
+            self._check_stopped()
             bill.tries += 1
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
@@ -151,6 +161,10 @@ class HttpChat(EndpointChat):
                 # That try may be billed, and so may the next.
                 bill.held.append(self._hold_at_once(bill.at_most))
             await self._wait_after(trouble, bill, session)
+
+    def _check_stopped(self) -> None:
+        if self._stopped is not None:
+            raise type(self._stopped)(str(self._stopped))
 
     async def _wait_for_the_endpoint(self, bill: Bill, session: _Session) -> None:
         loop = asyncio.get_running_loop()

@@ -72,6 +72,8 @@ class _Message(BaseModel):
 
 class _Choice(BaseModel):
     message: _Message
+    error: Any = None
+    """OpenRouter's, where a provider failed in the middle of an answer."""
     finish_reason: Annotated[str | None, _Odd] = None
     logprobs: Annotated[_Tokens | None, _Odd] = None
 
@@ -98,6 +100,8 @@ def read_response(response: object) -> Answer:
         first = odd.errors(include_input=False, include_url=False)[0]
         raise OddAnswerError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     choice, usage = read.choices[0], read.usage or _Usage()
+    if choice.error or choice.finish_reason == "error":
+        raise OddAnswerError(f"the answer broke off: {_sentence(choice.error)}")
     # Half of a surrogate pair cannot be written to any table.
     text = (choice.message.content or "").encode(errors="replace").decode()
     refusal = choice.message.refusal

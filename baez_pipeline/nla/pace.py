@@ -33,7 +33,11 @@ class Pace:
         """Wait until the request may be sent."""
         with self._lock:
             while (seconds := self._free_at() - self._clock()) > 0:
-                logger.info("waiting %.0f s: the service allows %d requests an hour", seconds, self._requests_per_hour)
+                until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+                logger.info(
+                    "waiting %.0f s, until %s: the service allows %d requests an hour",
+                    *(seconds, until, self._requests_per_hour),
+                )
                 self._wait(seconds)
             self._sent.append(self._clock())
 

@@ -11,6 +11,9 @@ class _ProgressOnly(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         meta = getattr(record, "dagster_meta", {})
         # Dagster's own events, stack traces among them, carry an event; what a step says does not.
+        if str(meta.get("orig_message", "")).startswith("Dependencies for step"):
+            # Said once for every step after one that failed, whose own sentence ends the run.
+            return False
         return record.levelno >= logging.INFO and not meta.get("dagster_event")
 
 

@@ -26,6 +26,10 @@ class RunFailed(BaezError):
     """A run of the chain did not end well; the message is the first failed step's."""
 
 
+class Stopped(BaezError):
+    """Somebody stopped the run. What was finished is stored."""
+
+
 class Unfinished(BaezError):
     """The chosen features are done, but the results are about all of them, and others are missing."""
 
@@ -73,6 +77,7 @@ def run_chain(
 
     Raises:
         RunFailed: a step failed; what was finished before it is stored.
+        Stopped: somebody stopped it (Ctrl-C).
         ExperimentError: a feature that the roster does not keep.
         MissingKeyError: a model over HTTP will be asked, and its key is not in the environment.
     """
@@ -143,7 +148,18 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, tags: dict[str
         instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"console": {"config": {}}}}
     )
     if not result.success:
+        if any(event.is_step_failure and _was_interrupted(event) for event in result.all_events):
+            raise Stopped("Stopped. What was finished is stored, and answers are kept: run again to go on.")
         raise RunFailed(_reason(result))
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and any(
+        cause.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+        for cause in (error, error.cause)
+        if cause
+    )
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

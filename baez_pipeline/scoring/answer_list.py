@@ -4,7 +4,6 @@ delphi takes the first bracket of an answer for the list (field guide, audit row
 tokens that hold a digit, wherever they stand.
 """
 
-import ast
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ from typing import Any
 
 from baez_pipeline.llm.delphi_import import Logprobs
 
-_LIST = re.compile(r"\[[^\[\]]*\]")
+_LIST = re.compile(r"\[\s*(?:(?:[01]|true|false)\s*,\s*)*(?:[01]|true|false)\s*,?\s*\]", re.IGNORECASE)
+_ANSWER = re.compile("[01]|true|false", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class AnswerList:
 def read_list(text: str, expected: int) -> AnswerList | None:
     """The last list of as many answers as were asked for; None if there is none."""
     for found in reversed(list(_LIST.finditer(text))):
-        if answers := _answers(found.group(), expected):
+        answers = [said.lower() in ("1", "true") for said in _ANSWER.findall(found.group())]
+        if len(answers) == expected:
             return AnswerList(answers=answers, is_last=not re.search("[01]", text[found.end() :]))
     return None
 
@@ -79,13 +80,3 @@ def _probability(alternatives: Mapping[str, float]) -> float | None:
     }
     total = sum(weights.values())
     return weights["1"] / total if total > 0 else None
-
-
-def _answers(text: str, expected: int) -> list[bool] | None:
-    try:
-        answers = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    if len(answers) != expected or any(answer not in (0, 1) for answer in answers):
-        return None
-    return [bool(answer) for answer in answers]

@@ -1,20 +1,35 @@
 """The step `nla_explanations`."""
 
+import logging
 from collections.abc import Iterator
 
+from baez_pipeline.experiment import NeuronpediaEngine
 from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.nla import explain_feature
 from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import NlaExplanations
 
+logger = logging.getLogger(__name__)
+
 
 def _explanations(work: Work) -> Iterator[Produced]:
     equipment = work.equipment
     experiment = equipment.experiment
+    if isinstance(engine := experiment.nla.engine, NeuronpediaEngine):
+        logger.info(
+            "at most %d explanations, at %d requests an hour",
+            *(len(work.features) * experiment.split.train, engine.requests_per_hour),
+        )
     for feature in work.features:
         splits = work.read("example_splits", feature)
         yield Unit(feature), explain_feature(splits, equipment.verbalizer, experiment.nla, seed=experiment.seed)
 
+
+_NO_PART_IN_AN_EXPLANATION = {
+    *("batch_size", "verbalizer", "base_url", "key_variable", "secret_variable"),
+    *("requests_per_hour", "timeout_seconds"),
+}
+"""Settings of engines about speed, and about where the verbalizer is reached; which one it is says its identity."""
 
 NLA_EXPLANATIONS = Step(
     name="nla_explanations",
@@ -27,8 +42,7 @@ NLA_EXPLANATIONS = Step(
     depends_on=lambda equipment, part: {
         "subject": SMOLLM2,
         "verbalizer": equipment.verbalizer_identity,
-        # Neither speed nor where the verbalizer lies changes an explanation.
-        "nla": equipment.experiment.nla.model_dump(mode="json", exclude={"engine": {"batch_size", "verbalizer"}}),
+        "nla": equipment.experiment.nla.model_dump(mode="json", exclude={"engine": _NO_PART_IN_AN_EXPLANATION}),
         "seed": equipment.experiment.seed,
     },
     compute=_explanations,

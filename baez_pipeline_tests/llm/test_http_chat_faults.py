@@ -9,7 +9,7 @@ from baez_pipeline.errors import AccessError, BudgetError, ServiceError
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline.llm.http_chat import GIVE_UP_AFTER
 from baez_pipeline.tables import Outcome
-from baez_pipeline_tests.llm.asking import ask_all, judged, questions
+from baez_pipeline_tests.llm.asking import ask_all, judged, question, questions
 from baez_pipeline_tests.openai_faults import (
     EMPTY,
     FILTERED,
@@ -84,6 +84,24 @@ class TestWhatPasses:
         assert second[: len(first)] == first
         assert second[len(first)] == {"role": "assistant", "content": "[1, 0]"}
         assert "no list of exactly 3 numbers" in second[-1]["content"]
+
+    def test_a_cut_answer_is_none_where_it_has_to_be_whole(self, asking):
+        asking.fake.faults = in_turn(says("[EXPLANATION]: references to the fou", finish_reason="length"))
+        answer = asking.ask(question(whole=True))
+        assert (answer.outcome, asking.fake.requests) == (Outcome.OK, 2)
+        assert "the answer was cut at 20 tokens" in asking.fake.bodies[1]["messages"][-1]["content"]
+
+    def test_after_an_empty_answer_the_question_says_so(self, asking):
+        asking.fake.faults = in_turn(EMPTY)
+        assert asking.ask().outcome is Outcome.OK
+        (message,) = asking.fake.bodies[1]["messages"]
+        assert message["content"].endswith("(An earlier answer was empty. Do answer.)")
+
+    def test_an_answer_that_broke_off_at_the_provider_is_none(self, asking):
+        broken = altered(choices=[{"message": {"content": "[1, 0, 1]"}, "finish_reason": "error"}])
+        asking.fake.faults = in_turn(broken)
+        assert asking.ask(judged()).outcome is Outcome.OK
+        assert asking.fake.requests == 2
 
     def test_an_answer_that_was_cut_is_one_where_any_will_do(self, asking):
         asking.fake.faults = in_turn(TOO_LONG)
@@ -239,6 +257,17 @@ class TestWhatStopsTheRun:
         asking.fake.faults = lambda number, _: turned_away(500) if number % GIVE_UP_AFTER else None
         results = ask_all(asking.chat(tries=1, concurrency=1), questions(3 * GIVE_UP_AFTER))
         assert [result.outcome for result in results].count("ok") == 3
+
+    @pytest.mark.parametrize("fault", [turned_away(401), turned_away(402), turned_away(500)])
+    def test_what_waits_for_its_turn_is_not_sent_any_more(self, asking, fault):
+        asking.fake.faults = always(fault)
+        chat = asking.chat(concurrency=2, tries=1, key_variable="FAKE_KEY")
+        said = ask_all(chat, questions(60))
+        sent = asking.fake.requests
+        assert sent <= GIVE_UP_AFTER + 2
+        assert sum(isinstance(answer, ServiceError) for answer in said) >= 60 - sent
+        assert all(isinstance(answer, ServiceError) for answer in ask_all(chat, questions(70)[60:]))
+        assert asking.fake.requests == sent
 
     def test_an_endpoint_that_wants_to_be_left_alone_for_hours(self, asking):
         asking.fake.faults = always(turned_away(429, retry_after=86_400))

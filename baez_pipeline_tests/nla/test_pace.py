@@ -16,7 +16,7 @@ def test_no_hour_holds_more_requests_than_the_service_allows(explained, caplog):
     assert times[0] == times[1] == 1000.0, "the first ones go at once"
     for start in times:
         assert sum(start <= time < start + 3600 for time in times) <= 3
-    assert "s: the service allows 3 requests an hour" in caplog.text
+    assert "the service allows 3 requests an hour" in caplog.text
 
 
 def test_a_kept_answer_takes_no_turn(explained):

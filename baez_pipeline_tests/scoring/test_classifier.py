@@ -140,3 +140,11 @@ def test_where_it_cannot_be_told_which_token_is_which_answer_there_is_no_probabi
 def test_a_list_in_an_object_is_read_as_well():
     client = Scripted(lambda examples: f'{{"answers": {music_or_not(examples)}}}')
     assert all(judgement.answer == judgement.example.truth for judgement in judge(client))
+
+
+@pytest.mark.parametrize(
+    "after", ["as in the template [{{}: 1}]", "[" + "1+" * 6000 + "1]", "[" + "-" * 200_000 + "1]"]
+)
+def test_nothing_that_a_model_writes_beside_its_list_does_harm(after):
+    judgements = judge(Scripted(lambda examples: f"{music_or_not(examples)} {after}"))
+    assert all(judgement.answer == judgement.example.truth for judgement in judgements)
