@@ -96,11 +96,11 @@ async def _one_after_the_other(chain: Chain, equipment: Equipment) -> None:
     ledger = equipment.answers.ledger(equipment.experiment.name)
     tenth = max(1, ledger.height // 10)
     settings = equipment.experiment.scoring.judge
-    client = openai.AsyncOpenAI(api_key="none", base_url=settings.base_url, max_retries=0)
     request = Request(messages=({"role": "user", "content": "One of many."},))
     begun = time.monotonic()
-    for _ in range(tenth):
-        await client.chat.completions.create(**request_body(settings, request.messages, request))
+    async with openai.AsyncOpenAI(api_key="none", base_url=settings.base_url, max_retries=0) as client:
+        for _ in range(tenth):
+            await client.chat.completions.create(**request_body(settings, request.messages, request))
     taken = time.monotonic() - begun
     console.print(
         f"One after the other, as the article's code asks: {taken:.1f} s for {tenth} requests, "

@@ -231,6 +231,6 @@ def over_budget(experiment: str, *, spent: float, held: float, usd: float, max_u
     """The sentence for a question that does not fit."""
     return BudgetError(
         f"The budget of experiment {experiment} is reached: ${spent:.4f} spent, ${held:.4f} held for questions in "
-        f"flight (or of a process that was killed), up to ${usd:.4f} for the next one, and budget.max_usd is ${max_usd:g}. "
-        "What was paid for is stored. Raise budget.max_usd and run again: only the rest is asked."
+        f"flight (or of a process that was killed), up to ${usd:.4f} for the next one, and budget.max_usd is "
+        f"${max_usd:g}. What was paid for is stored. Raise budget.max_usd and run again: only the rest is asked."
     )
