@@ -40,7 +40,7 @@ def test_a_misspelt_key_is_a_sentence(baez, tmp_path):
 def test_a_report_before_any_run_says_what_to_do(baez):
     code, said = baez("report", "smollm2")
     assert (code, "Traceback" in said) == (1, False)
-    assert "score_summary.parquet is missing: make the step that writes it (baez run)" in said
+    assert "Experiment smollm2 is not finished: baez run does the rest" in said
 
 
 def test_the_status_before_any_run_says_that_everything_is_to_be_done(baez):

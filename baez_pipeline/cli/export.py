@@ -14,7 +14,7 @@ def export(
     experiment: ExperimentName = None,
     folder: Annotated[Path | None, typer.Option(help="Where to; export/<experiment> if not given.")] = None,
 ) -> None:
-    """Write labels and scores: Neuronpedia's explanation rows and upload batches, one Parquet and one CSV.
+    """Write labels and scores: Neuronpedia's explanation rows and upload batches, one Parquet, one CSV, the ledger.
 
     Neuronpedia has to know each method as an explanation type and each writer as a model, and only the owner of a
     source can upload to it; nothing is sent from here.
@@ -45,6 +45,7 @@ def export(
         folder or Path("export") / name,
         experiment=name,
         created_at=datetime.now(UTC),
+        ledger=equipment.answers.ledger(name) if equipment.pays else None,
     )
     for file in exported:
         left_out = "; ".join(f"{count} left out: {reason}" for reason, count in sorted(file.left_out.items()))

@@ -18,6 +18,7 @@ from baez_pipeline.scoring.feature_scores import feature_scores
 
 EXPLANATIONS = "explanations.jsonl.gz"
 PARQUET, CSV = "labels_and_scores.parquet", "labels_and_scores.csv"
+LEDGER = "ledger.parquet"
 _UPLOAD_NAME = re.compile(r"upload-batch-\d+\.json")
 
 
@@ -40,12 +41,14 @@ def export_experiment(
     *,
     experiment: str,
     created_at: datetime,
+    ledger: pl.DataFrame | None = None,
 ) -> list[Exported]:
     """Write labels and scores in every format; a second export overwrites the first.
 
     The files: `explanations.jsonl.gz` (explanation_rows), `upload-batch-<n>.json` from 0 (upload_payload),
-    `labels_and_scores.parquet` and `.csv` (flat_table). Everything is made before anything is written, and each file is
-    replaced at once. Upload batches of an earlier export that this one has no longer are deleted.
+    `labels_and_scores.parquet` and `.csv` (flat_table), and `ledger.parquet` where there is a ledger. Everything is
+    made before anything is written, and each file is replaced at once. Upload batches of an earlier export that are
+    not of this one are deleted.
 
     Args:
         labels: Labels of all methods; one whose outcome is not ok is in the table alone.
@@ -54,6 +57,7 @@ def export_experiment(
         folder: where the files go; made if it is not there.
         experiment: the experiment's name.
         created_at: the rows' time of creation, with a time zone.
+        ledger: Ledger of the experiment; None where nobody was paid.
 
     Raises:
         TableError: a label has no record, or the folder cannot be written to.
@@ -66,12 +70,15 @@ def export_experiment(
     uploads = {f"upload-batch-{number}.json": batch for number, batch in enumerate(upload_batches(labels, records))}
 
     contents = {EXPLANATIONS: as_jsonl_gz(rows), PARQUET: as_parquet(table), CSV: as_csv(table)}
+    if ledger is not None:
+        contents[LEDGER] = as_parquet(ledger)
     contents |= {name: batch.body for name, batch in uploads.items()}
     replace_files(folder, contents, stale=_earlier_uploads(folder) - uploads.keys())
     return [
         Exported(path=folder / EXPLANATIONS, n_rows=len(rows), left_out=left_out),
         Exported(path=folder / PARQUET, n_rows=table.height, left_out={}),
         Exported(path=folder / CSV, n_rows=table.height, left_out={}),
+        *([Exported(path=folder / LEDGER, n_rows=ledger.height, left_out={})] if ledger is not None else []),
         *(
             Exported(path=folder / name, n_rows=batch.n_features, left_out=batch.left_out)
             for name, batch in uploads.items()

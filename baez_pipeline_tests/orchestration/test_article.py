@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from baez_pipeline.answers import FILE
+from baez_pipeline.cli.export import export
 from baez_pipeline.equipment import Equipment
+from baez_pipeline.experiment import shipped_experiments
 from baez_pipeline.orchestration.runs import run_chain
 from baez_pipeline.steps import State, build_chain
 from baez_pipeline_tests.local_services import KEY, local_services
@@ -84,6 +86,20 @@ def test_the_cost_of_each_materialization_is_in_the_ui(ran):
         ).records
         metadata = records[0].asset_materialization.metadata
         assert metadata["usd_so_far"].value == pytest.approx(usd, abs=1e-6)
+
+
+def test_the_export_holds_every_label_and_every_question(ran, monkeypatch, tmp_path, capsys):
+    _, services, _, data, _ = ran
+    file = tmp_path / "article.toml"
+    file.write_text((shipped_experiments()["article"]).read_text())
+    monkeypatch.setenv("BAEZ_DATA", data)
+    export(experiment=str(file), folder=tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out" / "labels_and_scores.parquet").height == 9
+    ledger = pl.read_parquet(tmp_path / "out" / "ledger.parquet")
+    assert ledger["tries"].sum() == services.endpoint.requests
+    payload = json.loads((tmp_path / "out" / "upload-batch-0.json").read_text())
+    assert [len(feature["explanations"]) for feature in payload["features"]] == [3, 3, 3]
+    assert "ledger.parquet" in capsys.readouterr().out
 
 
 def test_a_second_run_asks_nobody(ran):
