@@ -146,25 +146,11 @@ class Store:
             self._files.pipe_file(path, content)
             return
         try:
-            self._replace_file(Path(path), content)
+            replace_file(Path(path), content)
         except OSError as error:
             raise TableError(
                 f"{path} cannot be written: {error.strerror or error}. What was there is as it was."
             ) from error
-
-    @staticmethod
-    def _replace_file(final: Path, content: bytes) -> None:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # The process id keeps two writers of one table from sharing a temporary file.
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(final)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _first_unreadable(self, paths: Sequence[str], error: Exception) -> TableError:
         for path in paths:
@@ -183,6 +169,25 @@ class Store:
             f"Table {path} is damaged or not one of this pipeline's ({reason}): delete the file and run again; "
             "only what it held is made anew."
         )
+
+
+def replace_file(final: Path, content: bytes) -> None:
+    """Write a local file so that a reader sees the old one or the new one, never a part of one.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # The process id keeps two writers of one file from sharing a temporary one.
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def validated(frame: pl.DataFrame, *, schema: type[dy.Schema], what: str) -> pl.DataFrame:

@@ -1,10 +1,10 @@
 """Writing exported files so that a reader sees the old file or the new one, never a part of one."""
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from baez_pipeline.errors import TableError
+from baez_pipeline.store import replace_file
 
 
 def replace_files(folder: Path, contents: dict[str, bytes], *, stale: Collection[str] = ()) -> None:
@@ -21,7 +21,7 @@ def replace_files(folder: Path, contents: dict[str, bytes], *, stale: Collection
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            _replace_file(folder / name, content)
+            replace_file(folder / name, content)
         for name in stale:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -29,16 +29,3 @@ def replace_files(folder: Path, contents: dict[str, bytes], *, stale: Collection
             f"The export to {folder} stopped ({error.strerror or error}): every file there is whole, but some may be "
             "of an earlier export. Choose a folder that can be written to, then export again."
         ) from error
-
-
-def _replace_file(final: Path, content: bytes) -> None:
-    # The process id keeps two exports into one folder from sharing a temporary file.
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)

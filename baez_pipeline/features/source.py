@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from baez_pipeline.errors import MissingKeyError, SourceError
+from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import (
     LocalSaeSource,
     NeuronpediaApiSource,
     NeuronpediaExportSource,
-    key_from_environment,
+    optional_key,
 )
 
 if TYPE_CHECKING:
@@ -119,8 +119,5 @@ def open_source(
     from baez_pipeline.features.neuronpedia_api import NeuronpediaApi
     from baez_pipeline.neuronpedia import Neuronpedia
 
-    try:
-        key = key_from_environment(settings.key_variable, needed_for="Neuronpedia")
-    except MissingKeyError:
-        key = None
+    key = optional_key(settings.key_variable)
     return NeuronpediaApi(Neuronpedia(settings.base_url, answers(), key=key), settings)

@@ -87,7 +87,11 @@ class HttpChat(EndpointChat):
         session = await self._session()
         async with session.slots:
             self._check_stopped()
-            return await self._ask_at_once(messages, request, key, session)
+            try:
+                return await self._ask_at_once(messages, request, key, session)
+            except ServiceError as stop:
+                self._stopped = self._stopped or stop
+                raise
 
     async def _ask_at_once(
         self, messages: Sequence[Message], request: Request, key: str, session: _Session
@@ -102,17 +106,11 @@ class HttpChat(EndpointChat):
             completion = self._read(answer, request)
         except _GivenUp as given_up:
             completion = Completion(text="", outcome=given_up.trouble.outcome, detail=given_up.trouble.detail)
-            try:
-                self._count_unanswered(given_up.trouble)
-            except ServiceError as stop:
-                self._stopped = self._stopped or stop
-                raise
+            self._count_unanswered(given_up.trouble)
         except asyncio.CancelledError:
             bill.lost += bill.tries > 0
             raise
         except BaezError as error:
-            if isinstance(error, ServiceError):
-                self._stopped = self._stopped or error
             completion = replace(completion, detail=str(error))
             raise
         finally:
@@ -213,7 +211,7 @@ class HttpChat(EndpointChat):
 
     @property
     def _seconds_held(self) -> float:
-        """As long as a question can take; if the process is killed, its money is free again after that."""
+        """As long as a question can take; money that is still held then counts as spent."""
         return self._settings.tries * (self._settings.timeout_seconds + LONGEST_BACKOFF)
 
     def _count_unanswered(self, trouble: Trouble) -> None:
