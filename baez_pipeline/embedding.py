@@ -54,6 +54,11 @@ def _embed(text: str) -> NDArray[np.float32]:
     return embedding
 
 
+@functools.lru_cache(maxsize=EMBEDDINGS_KEPT)
+def _count_tokens(text: str) -> int:
+    return len(_load().tokenizer.encode(text, truncation=False, verbose=False))
+
+
 class SentenceEmbedder:
     """Texts as vectors of length 1 (384 numbers). A text's vector depends, to the last bit, on the text alone."""
 
@@ -65,18 +70,13 @@ class SentenceEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of texts, [n_texts, 384], each of length 1.
 
-        A text longer than `maximum_tokens` is embedded by its beginning: ask `count_truncated`.
+        A text longer than `maximum_tokens` is embedded by its beginning: ask `is_truncated`.
         """
         return np.stack([_embed(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
 
-    def cosine(self, text: str, other: str) -> float:
-        """Cosine of two texts' embeddings, -1 to 1."""
-        return float(np.dot(_embed(text), _embed(other)))
-
-    def count_truncated(self, texts: Sequence[str]) -> int:
-        """How many of the texts have more tokens than the model reads."""
-        tokenizer = _load().tokenizer
-        return sum(len(tokenizer.encode(text, truncation=False, verbose=False)) > self.maximum_tokens for text in texts)
+    def is_truncated(self, text: str) -> bool:
+        """Whether the text has more tokens than the model reads."""
+        return _count_tokens(text) > self.maximum_tokens
 
     @property
     def maximum_tokens(self) -> int:

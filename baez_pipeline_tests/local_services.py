@@ -32,12 +32,15 @@ class Services:
         """Requests for features, explanations and completions so far."""
         return sum(self.neuronpedia.requests.values()), self.nla.requests, self.endpoint.requests
 
-    def experiment(self, name: str = "article", *, features: int = 3, **changes: Any) -> Experiment:
-        """A shipped experiment at these addresses, with fewer features."""
+    def experiment(
+        self, name: str = "article", *, features: int = 3, planted_per_kind: int = 1, **changes: Any
+    ) -> Experiment:
+        """A shipped experiment at these addresses, with fewer features, real and planted."""
         shipped = load_experiment(name)
         api, completions = f"{self.neuronpedia_url}/api", f"{self.endpoint_url}/v1"
         changed = {
             "sample": with_changes(shipped.sample, features=features, donors=12),
+            "controls": with_changes(shipped.controls, planted_per_kind=planted_per_kind),
             "source": with_changes(shipped.source, base_url=api),
             "nla": with_changes(shipped.nla, engine=with_changes(shipped.nla.engine, base_url=api)),
             "labeling": with_changes(

@@ -34,7 +34,7 @@ def test_a_misspelt_key_is_a_sentence(baez, tmp_path):
     (tmp_path / "mine.toml").write_text('name = "mine"\n[split]\ntrian = 5\n')
     code, said = baez("run", "mine.toml")
     assert (code, "Traceback" in said) == (1, False)
-    assert "unknown key 'split.trian'; known here: train, test, negatives" in said
+    assert "unknown key 'split.trian'; known here: train, test, design" in said
 
 
 def test_a_report_before_any_run_says_what_to_do(baez):

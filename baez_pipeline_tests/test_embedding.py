@@ -10,10 +10,9 @@ import pytest
 from baez_pipeline import embedding
 from baez_pipeline.embedding import SentenceEmbedder
 from baez_pipeline.errors import MissingPackageError
-from baez_pipeline.llm.delphi_import import EmbeddingScorer
 from baez_pipeline.scoring import judge_labels
 from baez_pipeline.scoring.embedding import Embedding
-from baez_pipeline.scoring.examples import delphi_record, shown_examples
+from baez_pipeline.scoring.feature_scores import feature_scores
 from baez_pipeline_tests.scoring.planted_rows import MUSIC, labels_table, music_splits, split_row, splits_table
 
 EMBEDDER = SentenceEmbedder()
@@ -24,7 +23,6 @@ def test_embeddings_have_length_one_and_say_what_is_similar():
     assert vectors.shape == (3, EMBEDDER.dimension) == (3, 384)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
-    assert EMBEDDER.cosine("a song", "a melody") == pytest.approx(vectors[0] @ vectors[1], abs=1e-6)
 
 
 def test_an_embedding_depends_on_its_text_alone_to_the_last_bit():
@@ -37,9 +35,9 @@ def test_no_texts_give_no_embeddings():
     assert EMBEDDER.embed([]).shape == (0, 384)
 
 
-def test_texts_beyond_the_models_length_are_counted():
+def test_texts_beyond_the_models_length_are_told():
     assert EMBEDDER.maximum_tokens == 256
-    assert EMBEDDER.count_truncated(["word " * 254, "word " * 255, "a song"]) == 1
+    assert [EMBEDDER.is_truncated(text) for text in ("word " * 254, "word " * 255, "a song")] == [False, True, False]
 
 
 def test_identity_is_known_without_loading():
@@ -64,32 +62,27 @@ def test_nothing_is_printed_while_embedding(capfd):
 def judged(*labels, splits=None):
     splits = music_splits() if splits is None else splits
     judged = judge_labels(Embedding(EMBEDDER), labels_table(*labels), splits, seed=1, concurrency=1)
-    return [table for _, _, table in judged]
+    return [table for *_, table in judged]
 
 
 def test_the_label_is_compared_as_it_is_without_delphis_query_prefix():
     (table,) = judged("music and songs")
     by_example = dict(table.select("example", "similarity").rows())
-    assert by_example["test-2"] == pytest.approx(EMBEDDER.cosine("music and songs", MUSIC[0]), abs=1e-6)
+    label, text = EMBEDDER.embed(["music and songs", MUSIC[0]])
+    assert by_example["test-2"] == pytest.approx(label @ text, abs=1e-6)
 
 
-def test_delphis_prefix_would_make_the_right_label_worse():
-    """Why the scorer is ours: the prefix narrows the gap between the two kinds of example."""
+def test_delphis_prompt_makes_the_right_label_worse():
+    """Why it is off: it narrows the gap between the two kinds of example."""
 
-    class WithLengths:
-        encode = staticmethod(lambda texts: EMBEDDER.embed([texts] if isinstance(texts, str) else texts))
-        similarity = staticmethod(lambda query, texts: query @ texts.T)
+    def gap(table):
+        return feature_scores(table)["gap"].item()
 
-    examples = shown_examples(music_splits(), marks=False)
-    scored = EmbeddingScorer(WithLengths()).call_sync(delphi_record("music and songs", examples)).score
-    with_prefix = {output.text: output.similarity for output in scored}
-    (table,) = judged("music and songs")
-
-    def gap(similarity):
-        music, others = ([similarity[each.text] for each in examples if each.truth is truth] for truth in (True, False))
-        return np.mean(music) - np.mean(others)
-
-    assert gap(dict(table.select("shown", "similarity").rows())) > gap(with_prefix) + 0.05
+    ((*_, prompted),) = judge_labels(
+        Embedding(EMBEDDER, "delphi"), labels_table("music and songs"), music_splits(), seed=1, concurrency=1
+    )
+    (plain,) = judged("music and songs")
+    assert gap(plain) > gap(prompted) + 0.05
 
 
 def test_every_example_has_a_similarity_and_no_answer():
@@ -100,12 +93,18 @@ def test_every_example_has_a_similarity_and_no_answer():
     assert set(table["outcome"]) == {"ok"}
 
 
-def test_a_text_that_the_embedder_cuts_says_so_on_its_row():
+def test_a_text_that_the_embedder_cuts_says_so_on_its_row_and_is_counted():
     long = split_row("toy_000001", "long", [" word"] * 300, 299, role="test", rank=9)
     splits = pl.concat([music_splits(), splits_table([long])])
     (table,) = judged("music", splits=splits)
-    said = table.filter(pl.col("detail").is_not_null()).select("example", "outcome", "detail").rows()
-    assert said == [("long", "ok", "The embedder read the first 256 tokens only.")]
+    assert dict(table.select("truncated", "example").rows())[True] == "long"
+    assert (table["truncated"].sum(), table["truncated"].null_count()) == (1, 0)
+    assert feature_scores(table)["n_truncated"].item() == 1
+
+
+def test_a_label_that_the_embedder_cuts_cuts_every_comparison():
+    (table,) = judged("music " * 300)
+    assert table["truncated"].all()
 
 
 def test_the_global_random_generator_has_no_part_in_it():

@@ -8,6 +8,8 @@ import polars as pl
 WIDTH = 40
 SOURCE_ID = "2-tiny-res"
 WINDOW = 40
+WORDS = ("lantern", "meadow", "copper", "ribbon", "thistle")
+"""Each stands in a fifth of the windows, at position 20, and can be planted as a keyword; nothing else can be."""
 
 
 def write_tiny_sae(folder: Path, *, dead: set[int] = frozenset(), rare: set[int] = frozenset()) -> Path:
@@ -47,13 +49,15 @@ def write_tiny_sae(folder: Path, *, dead: set[int] = frozenset(), rare: set[int]
 def activation_row(feature: int, rank: int) -> dict:
     values = [0.0] * WINDOW
     values[30] = 20.0 - rank
+    tokens = ["<|endoftext|>", *(f" w{feature}.{rank}.{t}" for t in range(1, WINDOW))]
+    tokens[20] = f" {WORDS[(feature + rank) % len(WORDS)]}"
     return {
         "modelId": "tiny",
         "layer": SOURCE_ID,
         "index": str(feature),
         "dataIndex": f"{feature}-{rank}",
         "dataSource": f"document {feature}",
-        "tokens": ["<|endoftext|>", *(f" w{feature}.{rank}.{t}" for t in range(1, WINDOW))],
+        "tokens": tokens,
         "tokenIds": list(range(WINDOW)),
         "values": values,
         "maxValue": max(values),

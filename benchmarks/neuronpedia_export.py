@@ -145,22 +145,23 @@ def _nothing() -> str:
 
 
 def _sample(root: Path, options: argparse.Namespace) -> str:
-    import polars as pl
+    import functools
 
     from baez_pipeline.answers import Answers
-    from baez_pipeline.experiment import NeuronpediaExportSource, Sample, Split
+    from baez_pipeline.experiment import Controls, NeuronpediaExportSource, Sample, Split
     from baez_pipeline.features import draw_roster, open_source, split_examples
 
     answers = Answers(f"sqlite:///{root.parent / 'answers.sqlite'}")
     source = open_source(NeuronpediaExportSource(url=str(root)), lambda: answers)
     sample = Sample(features=options.sample, donors=options.donors)
-    roster = draw_roster(source, sample, seed=options.seed)
-    kept = roster.filter(pl.col("donors").is_not_null())
+    roster = draw_roster(source, sample, Controls(), Split(), seed=options.seed)
+    kept = roster.filter(pool="sampled", outcome="kept")
     splits = 0
     for index, donors in kept.select("feature_index", "donors").iter_rows():
         record = source.record(index)
         assert record is not None
-        splits += split_examples(record, donors, source, Split(), seed=options.seed).height
+        is_silent = functools.partial(source.is_silent, index)
+        splits += split_examples(record, donors, source, Split(), is_silent=is_silent, seed=options.seed).height
     return f"{roster.height} draws, {kept.height} kept, {splits} examples"
 
 

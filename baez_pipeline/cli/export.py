@@ -45,6 +45,7 @@ def export(
         folder or Path("export") / name,
         experiment=name,
         created_at=datetime.now(UTC),
+        failures=equipment.experiment.scoring.failures,
         ledger=equipment.answers.ledger(name) if equipment.pays else None,
     )
     for file in exported:

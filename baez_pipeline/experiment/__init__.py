@@ -6,6 +6,7 @@ tables. Stays out: where data lies and how Dagster runs, which are the machine's
 
 from baez_pipeline.experiment.features import (
     LocalSaeSource,
+    Negatives,
     NeuronpediaApiSource,
     NeuronpediaExportSource,
     Sample,
@@ -15,8 +16,10 @@ from baez_pipeline.experiment.features import (
 from baez_pipeline.experiment.file import (
     BENCHMARKS,
     METHODS,
+    Ablation,
     Benchmark,
     Budget,
+    Controls,
     Experiment,
     Labeling,
     Method,
@@ -46,8 +49,10 @@ from baez_pipeline.experiment.surroundings import Surroundings, key_from_environ
 __all__ = [
     "BENCHMARKS",
     "METHODS",
+    "Ablation",
     "Benchmark",
     "Budget",
+    "Controls",
     "Experiment",
     "HttpJudge",
     "HttpModel",
@@ -57,6 +62,7 @@ __all__ = [
     "LocalSaeSource",
     "Method",
     "MiniLMEmbedder",
+    "Negatives",
     "NeighboursEngine",
     "NeuronpediaApiSource",
     "NeuronpediaEngine",

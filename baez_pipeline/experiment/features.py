@@ -53,26 +53,53 @@ Source = Annotated[LocalSaeSource | NeuronpediaApiSource | NeuronpediaExportSour
 class Sample(Settings):
     """Which features are labelled."""
 
-    features: int = Field(12, ge=1, description="features to keep")
+    features: int = Field(
+        12, ge=2, description="features to keep; at least two, as each is also scored with another's label"
+    )
     minimum_examples: int = Field(
         15, ge=2, description="distinct examples with a positive peak that a kept feature has"
     )
     donors: int = Field(60, ge=2, description="features drawn apart to lend negatives, whatever `features` is")
 
 
+class Negatives(Settings):
+    """Examples in which the feature is silent, by kind; scores are reported for each kind apart, too."""
+
+    random: int = Field(
+        4,
+        ge=0,
+        description="a random place of a random context: one of the feature's own silent contexts where its "
+        "record holds such, a donor's otherwise",
+    )
+    hard: int = Field(3, ge=0, description="the silent contexts most like the feature's own examples in their words")
+    other_peak: int = Field(3, ge=0, description="donors' examples, shown around the donor's peak")
+    verified_silent: bool = Field(
+        True, description="leave out contexts in which the source says that the feature is active; audit row 9"
+    )
+
+    @property
+    def total(self) -> int:
+        """Negatives of a feature, of all kinds."""
+        return self.random + self.hard + self.other_peak
+
+
 class Split(Settings):
     """Which examples are used for what."""
 
-    train: int = Field(5, ge=1, description="strongest examples, shown to label methods")
-    test: int = Field(10, ge=1, description="the ranks after them, shown to judges")
-    negatives: int = Field(10, ge=1, description="examples in which the feature is silent, shown to judges")
-    silent_rows: int = Field(
-        5,
-        ge=0,
-        description="of the negatives, at most so many from the feature's own record: contexts that the source "
-        "verified as silent. The rest are other features' examples, and all of them where the source has none",
+    train: int = Field(5, ge=1, description="examples shown to label methods")
+    test: int = Field(10, ge=1, description="other examples, shown to judges")
+    design: Literal["top", "quantiles", "importance"] = Field(
+        "top",
+        description="which examples are taken: the strongest for train and the ranks after them for test; as many from "
+        "each quantile of the peak activation; or drawn by it. Audit rows 7, 8",
     )
-    window: int = Field(32, ge=4, description="tokens shown around the peak, three quarters of them before it")
+    documents: Literal["disjoint", "shared"] = Field(
+        "disjoint", description="whether train and test may hold examples of one document; audit row 5"
+    )
+    negatives: Negatives = Negatives()
+    window: Annotated[int, Field(ge=4)] | Literal["whole"] = Field(
+        32, description="tokens shown around the peak, three quarters of them before it; whole contexts: audit row 10"
+    )
     peak: Literal["qualifying_token", "maximum"] = Field(
         "qualifying_token",
         description="the peak of an example drawn from an activation bin: the token that put it there, or the largest",

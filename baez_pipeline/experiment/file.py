@@ -14,33 +14,97 @@ from baez_pipeline.experiment.nla import Nla
 from baez_pipeline.experiment.settings import Settings
 
 Method = Literal["baez", "baez_last", "eleuther_acts_top5"]
-Benchmark = Literal["detection", "fuzz", "embedding"]
+Benchmark = Literal["detection", "fuzz_random", "fuzz_contrastive", "embedding"]
 
 METHODS: tuple[Method, ...] = ("baez", "baez_last", "eleuther_acts_top5")
-BENCHMARKS: tuple[Benchmark, ...] = ("detection", "fuzz", "embedding")
+BENCHMARKS: tuple[Benchmark, ...] = ("detection", "fuzz_random", "fuzz_contrastive", "embedding")
 
 
 class Labeling(Settings):
     """How labels are written."""
 
     methods: tuple[Method, ...] = Field(METHODS, min_length=2)
-    maximum_words: int = Field(8, ge=1, description="longest label of the baez methods")
+    maximum_words: int = Field(8, ge=1, description="longest label; with prompts = own, of the baez methods only")
+    prompts: Literal["shared", "own"] = Field(
+        "shared",
+        description="one prompt for all methods, so that only what they are shown differs; or each method's own: "
+        "delphi's asks for reasoning and sets no length. Audit rows 22, 24",
+    )
+    numbered_examples: bool = Field(
+        True,
+        description="number and fence the examples of activations in a prompt; delphi leaves out both. Audit row 25",
+    )
     writer: Writer = SmolLM2Writer()
 
 
 class Scoring(Settings):
     """How labels are judged."""
 
-    benchmarks: tuple[Benchmark, ...] = Field(BENCHMARKS, min_length=1)
+    benchmarks: tuple[Benchmark, ...] = Field(("detection", "fuzz_random", "embedding"), min_length=1)
+    failures: Literal["excluded", "wrong"] = Field(
+        "excluded",
+        description="a judgement that failed is left out and counted, or counts as a wrong answer; audit row 30",
+    )
+    marking: Literal["like_positives", "delphi"] = Field(
+        "like_positives",
+        description="fuzz: how many tokens of a negative are marked, and which: drawn like the marks of test examples, "
+        "or in delphi's way. Audit rows 36 to 42",
+    )
     judge: Judge = LikelihoodJudge()
     embedder: MiniLMEmbedder = MiniLMEmbedder()
 
 
-class Statistics(Settings):
-    """Intervals over features."""
+class Controls(Settings):
+    """What tells whether a benchmark can be trusted; judged with the labels of every experiment."""
 
-    confidence: float = Field(0.95, gt=0, lt=1)
-    resamples: int = Field(2000, ge=100, description="bootstrap resamples (field guide: at least 2,000)")
+    shuffles: int = Field(
+        1, ge=1, description="labels of other features that each feature's examples are also judged with, per method"
+    )
+    planted_per_kind: int = Field(2, ge=1, description="features with a known right label, for each kind of rule")
+
+
+class Ablation(Settings):
+    """The same labels judged with and without each of the article's faults (`ablation/faults.py`).
+
+    The embedded judge never fails, so failures are put in: a share of its requests, of five examples each.
+    """
+
+    failing_share: float = Field(0.1, ge=0, le=1, description="requests without an answer")
+    preamble_share: float = Field(
+        0.1, ge=0, le=1, description="requests whose answer opens with a bracket that is not the list"
+    )
+    reading: Literal["last_list", "delphi"] = Field(
+        "last_list", description="which list of an answer counts, as scoring.judge.reading"
+    )
+
+
+class Statistics(Settings):
+    """Intervals over features, and when two methods are called different or equivalent."""
+
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="of intervals; what is left of 1 is the alpha of tests; TOST takes an interval that leaves twice "
+        "as much",
+    )
+    resamples: int = Field(
+        2000,
+        ge=100,
+        description="of an interval, and sign flips of a p-value, which is therefore at least 2 / (resamples + 1) "
+        "(field guide: at least 2,000)",
+    )
+    margin: float = Field(
+        0.02,
+        gt=0,
+        description="methods whose mean accuracies or AUROCs surely differ by less are equivalent (field guide: .02, "
+        "loosely .05)",
+    )
+
+    @property
+    def alpha(self) -> float:
+        """The share of false alarms that a test may have."""
+        return round(1 - self.confidence, 12)
 
 
 class Report(Settings):
@@ -71,6 +135,8 @@ class Experiment(Settings):
     nla: Nla = Nla()
     labeling: Labeling = Labeling()
     scoring: Scoring = Scoring()
+    controls: Controls = Controls()
+    ablation: Ablation | None = Field(None, description="none is made unless the file has this table")
     statistics: Statistics = Statistics()
     report: Report = Report()
     budget: Budget = Budget()
@@ -91,16 +157,23 @@ class Experiment(Settings):
             )
         if self.report.most_distant[0] == self.report.most_distant[1]:
             raise ValueError("report.most_distant needs two different methods")
+        if self.ablation and not isinstance(self.scoring.judge, LikelihoodJudge):
+            raise ValueError(
+                "ablation judges every label eighteen times, with the judge in process: set scoring.judge.kind "
+                'to "smollm2_likelihood", or take the table ablation out'
+            )
         if self.sample.minimum_examples < self.split.train + self.split.test:
             raise ValueError(
                 f"sample.minimum_examples is {self.sample.minimum_examples}, but split needs "
                 f"{self.split.train} train + {self.split.test} test examples of every feature"
             )
-        if self.split.negatives >= self.sample.donors:
+        if self.split.negatives.total >= self.sample.donors:
             raise ValueError(
-                f"split.negatives is {self.split.negatives}, but sample.donors is {self.sample.donors}: a donor "
-                "lends one example, and no feature is a donor of its own; ask for more donors than negatives"
+                f"split.negatives asks for {self.split.negatives.total}, but sample.donors is {self.sample.donors}: a "
+                "donor lends one example, and no feature is a donor of its own; ask for more donors than negatives"
             )
+        if not self.split.negatives.total:
+            raise ValueError("split.negatives asks for none of any kind: a judge needs something to turn down")
         return self
 
 

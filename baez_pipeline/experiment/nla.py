@@ -65,4 +65,10 @@ class Nla(Settings):
 
     layer: int = Field(20, ge=0, description="block whose output is read (block K = hidden_states[K + 1])")
     minimum_position: int = Field(8, ge=0, description="positions under it were not in the verbalizer's data: flagged")
+    alignment: Literal["verified", "unverified"] = Field(
+        "verified",
+        description="whether the token that is explained must be the peak. Unverified is the article's way: the text "
+        "is sent to the service as it is, which puts a BOS before it and explains the token before the peak; engines "
+        "in process then read that token, too. Audit row 14",
+    )
     engine: Engine = NeighboursEngine()

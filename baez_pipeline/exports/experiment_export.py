@@ -1,6 +1,7 @@
 """All formats of an experiment at once."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,8 @@ from baez_pipeline.exports.explanation_rows import as_jsonl_gz, explanation_rows
 from baez_pipeline.exports.files import replace_files
 from baez_pipeline.exports.flat_table import as_csv, as_parquet, flat_table
 from baez_pipeline.exports.upload_payload import upload_batches
-from baez_pipeline.scoring.feature_scores import feature_scores
+from baez_pipeline.features.roster import PLANTED
+from baez_pipeline.scoring.feature_scores import Failures, feature_scores
 
 EXPLANATIONS = "explanations.jsonl.gz"
 PARQUET, CSV = "labels_and_scores.parquet", "labels_and_scores.csv"
@@ -30,7 +32,7 @@ class Exported:
     n_rows: int
     """Explanations, features (upload) or labels (table) in it."""
     left_out: Mapping[str, int]
-    """Reason -> number of labels that are not in it. The table has all."""
+    """Reason -> number of labels that are not in it. The table has all of the source's features."""
 
 
 def export_experiment(
@@ -41,9 +43,13 @@ def export_experiment(
     *,
     experiment: str,
     created_at: datetime,
+    failures: Failures = "excluded",
     ledger: pl.DataFrame | None = None,
 ) -> list[Exported]:
     """Write labels and scores in every format; a second export overwrites the first.
+
+    Planted features, and labels that were judged as controls, are the experiment's own: no file has them, as nobody
+    should take them for the source's features and their labels.
 
     The files: `explanations.jsonl.gz` (explanation_rows), `upload-batch-<n>.json` from 0 (upload_payload),
     `labels_and_scores.parquet` and `.csv` (flat_table), and `ledger.parquet` where there is a ledger. Everything is
@@ -57,13 +63,17 @@ def export_experiment(
         folder: where the files go; made if it is not there.
         experiment: the experiment's name.
         created_at: the rows' time of creation, with a time zone.
+        failures: what becomes of failed judgements in scores, as the experiment file says.
         ledger: Ledger of the experiment; None where nobody was paid.
 
     Raises:
         TableError: a label has no record, or the folder cannot be written to.
     """
+    n_labels = labels.height
+    labels, records, judged = (table.filter(_is_real()) for table in (labels, records, judged))
+    planted = Counter({"label of a planted feature": n_labels - labels.height} if n_labels > labels.height else {})
     _require_records(labels, records)
-    scores = feature_scores(judged)
+    scores = feature_scores(judged.filter(shuffle=0), failures=failures)
     told, left_out = descriptions(labels)
     rows = explanation_rows(told, scores, records, experiment=experiment, created_at=created_at)
     table = flat_table(labels, scores, records)
@@ -75,15 +85,19 @@ def export_experiment(
     contents |= {name: batch.body for name, batch in uploads.items()}
     replace_files(folder, contents, stale=_earlier_uploads(folder) - uploads.keys())
     return [
-        Exported(path=folder / EXPLANATIONS, n_rows=len(rows), left_out=left_out),
-        Exported(path=folder / PARQUET, n_rows=table.height, left_out={}),
-        Exported(path=folder / CSV, n_rows=table.height, left_out={}),
+        Exported(path=folder / EXPLANATIONS, n_rows=len(rows), left_out=left_out + planted),
+        Exported(path=folder / PARQUET, n_rows=table.height, left_out=planted),
+        Exported(path=folder / CSV, n_rows=table.height, left_out=planted),
         *([Exported(path=folder / LEDGER, n_rows=ledger.height, left_out={})] if ledger is not None else []),
         *(
             Exported(path=folder / name, n_rows=batch.n_features, left_out=batch.left_out)
             for name, batch in uploads.items()
         ),
     ]
+
+
+def _is_real() -> pl.Expr:
+    return ~pl.col("feature").str.starts_with(PLANTED)
 
 
 def _require_records(labels: pl.DataFrame, records: pl.DataFrame) -> None:

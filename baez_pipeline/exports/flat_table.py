@@ -34,10 +34,14 @@ class LabelScores(dy.Schema):
     detection_auroc = dy.Float64(nullable=True, description="area under the ROC curve; .5 = chance")
     detection_n_answered = dy.Int64(nullable=True, min=0, description="judged examples with outcome ok")
     detection_n_failed = dy.Int64(nullable=True, min=0, description="the others")
-    fuzz_accuracy = dy.Float64(nullable=True, description="(TP + TN) / answered")
-    fuzz_auroc = dy.Float64(nullable=True, description="area under the ROC curve; .5 = chance")
-    fuzz_n_answered = dy.Int64(nullable=True, min=0, description="judged examples with outcome ok")
-    fuzz_n_failed = dy.Int64(nullable=True, min=0, description="the others")
+    fuzz_random_accuracy = dy.Float64(nullable=True, description="(TP + TN) / answered")
+    fuzz_random_auroc = dy.Float64(nullable=True, description="area under the ROC curve; .5 = chance")
+    fuzz_random_n_answered = dy.Int64(nullable=True, min=0, description="judged examples with outcome ok")
+    fuzz_random_n_failed = dy.Int64(nullable=True, min=0, description="the others")
+    fuzz_contrastive_accuracy = dy.Float64(nullable=True, description="(TP + TN) / answered")
+    fuzz_contrastive_auroc = dy.Float64(nullable=True, description="area under the ROC curve; .5 = chance")
+    fuzz_contrastive_n_answered = dy.Int64(nullable=True, min=0, description="judged examples with outcome ok")
+    fuzz_contrastive_n_failed = dy.Int64(nullable=True, min=0, description="the others")
     embedding_auroc = dy.Float64(nullable=True, description="area under the ROC curve by similarity; .5 = chance")
     embedding_gap = dy.Float64(nullable=True, description="mean similarity of test examples minus that of negatives")
     embedding_n_answered = dy.Int64(nullable=True, min=0, description="judged examples with outcome ok")
@@ -46,7 +50,8 @@ class LabelScores(dy.Schema):
 
 SCORES = {
     "detection": ("accuracy", "auroc", "n_answered", "n_failed"),
-    "fuzz": ("accuracy", "auroc", "n_answered", "n_failed"),
+    "fuzz_random": ("accuracy", "auroc", "n_answered", "n_failed"),
+    "fuzz_contrastive": ("accuracy", "auroc", "n_answered", "n_failed"),
     "embedding": ("auroc", "gap", "n_answered", "n_failed"),
 }
 """Benchmark -> its columns of FeatureScores."""
@@ -57,7 +62,7 @@ def flat_table(labels: pl.DataFrame, scores: pl.DataFrame, records: pl.DataFrame
 
     Args:
         labels: Labels of all methods.
-        scores: FeatureScores of all benchmarks.
+        scores: FeatureScores of own labels (shuffle 0) on all benchmarks.
         records: FeatureRecords of the features in `labels`.
     """
     places = records.select("feature", model="modelId", source="layer", index=pl.col("index").cast(pl.Int64))

@@ -1,5 +1,6 @@
 """Reading a record's activation rows: what counts as an example, where its peak is, and which window is shown."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import polars as pl
@@ -22,6 +23,28 @@ SPECIAL_TOKENS = DOCUMENT_STARTS | frozenset(
 _SHORTEST_COPY = 10
 
 
+class TextsSeen:
+    """Texts, of which one may be a copy of another: equal, or one inside the other, special tokens and spacing aside.
+
+    Fewer than ten tokens inside another text are no copy of it.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[tuple[str, int]] = []
+
+    def hold_a_copy(self, tokens: Sequence[str]) -> bool:
+        """Whether the text is a copy of one that was added."""
+        text, length = _plain(tokens)
+        return any(
+            text == other or (min(length, others_length) >= _SHORTEST_COPY and (text in other or other in text))
+            for other, others_length in self._texts
+        )
+
+    def add(self, tokens: Sequence[str]) -> None:
+        """From now on other texts are compared with this one, too."""
+        self._texts.append(_plain(tokens))
+
+
 def distinct_examples(record: pl.DataFrame) -> pl.DataFrame:
     """The record's usable examples, strongest first (ActivationRow columns).
 
@@ -32,11 +55,11 @@ def distinct_examples(record: pl.DataFrame) -> pl.DataFrame:
 
     Which examples there are does not depend on what is taken for their peak. Ties are broken by dataIndex.
     """
-    rows = _rows(record)
+    rows = readable_rows(record)
     if rows.is_empty():
         return rows
     ranked = (
-        rows.filter(_readable(), pl.col("maxValue") > 0)
+        rows.filter(pl.col("maxValue") > 0)
         .with_columns(_at_qualifying=_qualifying_value().fill_null(0))
         .sort(["maxValue", "_at_qualifying", "dataIndex"], descending=[True, True, False])
         .drop("_at_qualifying")
@@ -50,24 +73,29 @@ def silent_contexts(record: pl.DataFrame) -> pl.DataFrame:
 
     Distinct as examples are, and none of them a text of an example.
     """
-    rows = _rows(record)
-    if rows.is_empty():
-        return rows
     zeros = (
-        rows.filter(_readable(), pl.col("maxValue") == 0, pl.col("minValue") == 0)
+        readable_rows(record)
+        .filter(pl.col("maxValue") == 0, pl.col("minValue") == 0)
         .sort("dataIndex")
         .unique("dataIndex", keep="first", maintain_order=True)
     )
+    if zeros.is_empty():
+        return zeros
     examples = distinct_examples(record)
     first = _first_of_copies([*examples["tokens"].to_list(), *zeros["tokens"].to_list()])[examples.height :]
-    has_text = [any(token not in SPECIAL_TOKENS for token in tokens) for tokens in zeros["tokens"].to_list()]
+    has_text = [bool(text_places(tokens)) for tokens in zeros["tokens"].to_list()]
     return zeros.filter(pl.Series(first, dtype=pl.Boolean) & pl.Series(has_text, dtype=pl.Boolean))
 
 
-def unreadable_rows(record: pl.DataFrame) -> int:
-    """Number of activation rows that are neither examples nor silent contexts, because they contradict themselves."""
+def readable_rows(record: pl.DataFrame) -> pl.DataFrame:
+    """The record's activation rows (ActivationRow columns), active or not, but for those that contradict themselves."""
     rows = _rows(record)
-    return rows.height - rows.filter(_readable()).height if not rows.is_empty() else 0
+    return rows.filter(_readable()) if not rows.is_empty() else rows
+
+
+def unreadable_rows(record: pl.DataFrame) -> int:
+    """Number of activation rows that contradict themselves: with fewer values than tokens, say."""
+    return _rows(record).height - readable_rows(record).height
 
 
 def with_peaks(examples: pl.DataFrame, peak: Literal["qualifying_token", "maximum"]) -> pl.DataFrame:
@@ -83,7 +111,7 @@ def with_peaks(examples: pl.DataFrame, peak: Literal["qualifying_token", "maximu
     ).sort(["peak_activation", "dataIndex"], descending=[True, False])
 
 
-def shown_window(tokens: list[str], peak: int, length: int) -> tuple[int, int]:
+def shown_window(tokens: list[str], peak: int, length: int | Literal["whole"]) -> tuple[int, int]:
     """The half-open range of tokens that is shown around a peak.
 
     Three quarters of the window lie before the peak and the peak itself follows them, as in delphi's windows. At a
@@ -91,9 +119,24 @@ def shown_window(tokens: list[str], peak: int, length: int) -> tuple[int, int]:
     tokens are not shown.
     """
     first = next((i for i, token in enumerate(tokens[: peak + 1]) if token not in SPECIAL_TOKENS), peak)
+    if length == "whole":
+        return first, len(tokens)
     start = max(first, peak - (length * 3) // 4)
     end = min(len(tokens), start + length)
     return max(first, end - length), end
+
+
+def text_places(tokens: Sequence[str]) -> list[int]:
+    """Positions of the tokens that are no special ones."""
+    return [place for place, token in enumerate(tokens) if token not in SPECIAL_TOKENS]
+
+
+def document_of(data_source: str | None) -> str | None:
+    """A row's document, where its `dataSource` names one: as "data set: document".
+
+    Neuronpedia's rows name the data set at most, which all texts of a source share: that is no document.
+    """
+    return data_source if data_source is not None and ": " in data_source else None
 
 
 def _rows(record: pl.DataFrame) -> pl.DataFrame:
@@ -113,17 +156,17 @@ def _qualifying_value() -> pl.Expr:
 
 
 def _first_of_copies(texts: list[list[str]]) -> list[bool]:
-    """For each text whether no earlier one is a copy of it: equal, or one inside the other."""
-    kept: list[tuple[str, int]] = []
-    first: list[bool] = []
+    """For each text whether no earlier one is a copy of it."""
+    seen, first = TextsSeen(), []
     for tokens in texts:
-        shown = [token for token in tokens if token not in SPECIAL_TOKENS]
-        text, length = " ".join("".join(shown).split()), len(shown)
-        is_copy = any(
-            text == other or (min(length, others_length) >= _SHORTEST_COPY and (text in other or other in text))
-            for other, others_length in kept
-        )
-        first.append(not is_copy)
-        if not is_copy:
-            kept.append((text, length))
+        is_first = not seen.hold_a_copy(tokens)
+        first.append(is_first)
+        if is_first:
+            seen.add(tokens)
     return first
+
+
+def _plain(tokens: Sequence[str]) -> tuple[str, int]:
+    """The text and its number of tokens, without special tokens and with one blank where there is white space."""
+    shown = [token for token in tokens if token not in SPECIAL_TOKENS]
+    return " ".join("".join(shown).split()), len(shown)

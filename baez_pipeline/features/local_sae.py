@@ -20,6 +20,8 @@ from baez_pipeline.store import hash_of
 from baez_pipeline.tables import ActivationRow, FeatureRecords
 
 _ACTIVATION_COLUMNS = list(ActivationRow.columns())
+# The donors of an experiment, which are asked for by whoever draws, plants or splits. A record takes about 0.1 MB.
+_RECORDS_IN_MEMORY = 128
 _EMPTY_ROW = FeatureRecords.create_empty()
 
 
@@ -31,6 +33,7 @@ class LocalSae:
         self._features = features
         self._provenance = provenance
         self._source_id = str(features["layer"][0])
+        self._validated = functools.lru_cache(_RECORDS_IN_MEMORY)(self._read_record)
 
     @classmethod
     @functools.cache
@@ -94,6 +97,9 @@ class LocalSae:
     def record(self, index: int) -> pl.DataFrame | None:
         """One row of FeatureRecords; the activations of a dead feature are an empty list."""
         check_index(index, width=self.width, source_id=self._source_id)
+        return self._validated(index)
+
+    def _read_record(self, index: int) -> pl.DataFrame:
         rows = self._rows.get((str(index),))
         examples = (
             rows.sort(["maxValue", "dataIndex"], descending=[True, False]).to_struct().implode()

@@ -1,20 +1,23 @@
-"""The roster: which features are drawn, which are kept, and who lends them negatives.
+"""The roster: which features are drawn or planted, which are kept, who lends them negatives, whose labels are controls.
 
 Everything is drawn here once, by seeded hash over the source's real width, so that a feature's evaluation set does not
 move when more features are asked for (design, decision 7). Misses stay in the roster: they are the denominator.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import polars as pl
 
 from baez_pipeline.draws import seeded_order
 from baez_pipeline.errors import SourceError
-from baez_pipeline.experiment import Sample
+from baez_pipeline.experiment import Controls, Sample, Split
+from baez_pipeline.features.contexts import contexts_of
+from baez_pipeline.features.designs import can_split
 from baez_pipeline.features.examples import distinct_examples, unreadable_rows
-from baez_pipeline.features.source import FeatureSource, UnreadableRecord, feature_key
+from baez_pipeline.features.planting import PlantedDraw, plant, require_some
+from baez_pipeline.features.source import FeatureSource, UnreadableRecord, feature_key, index_of_key
 from baez_pipeline.tables import FeatureSample
 
 Pool = Literal["sampled", "donor"]
@@ -38,37 +41,87 @@ class _Draw:
     detail: str | None
 
 
-def draw_roster(source: FeatureSource, sample: Sample, *, seed: int) -> pl.DataFrame:
-    """Draw features until enough are kept; then the donors, apart.
+def draw_roster(source: FeatureSource, sample: Sample, controls: Controls, split: Split, *, seed: int) -> pl.DataFrame:
+    """Draw features until enough are kept; then the donors, apart; then plant features in the donors' texts.
 
-    A draw whose record cannot be read is rejected with its reason and counts as missing.
+    A draw whose record cannot be read is rejected with its reason and counts as missing; one whose examples cannot be
+    split as the experiment asks counts as one of too few examples. A donor need not be split.
 
     Returns:
-        FeatureSample: one row per draw of either pool, in the order of the draws.
+        FeatureSample: one row per draw of any pool, in the order of the draws.
 
     Raises:
-        SourceError: the source has too few usable features, has none of the first that are drawn, or its records
-            cannot be read.
+        SourceError: the source has too few usable features, has none of the first that are drawn, its records cannot
+            be read, or nothing can be planted in its texts.
     """
     wanted: dict[Pool, int] = {"sampled": sample.features, "donor": sample.donors}
     order = {pool: seeded_order(range(source.width), seed, source.source_id, pool) for pool in wanted}
     # Both pools together: an export is read from end to end for it.
     source.fetch_ahead([index for pool in wanted for index in order[pool][: _FETCHED_PER_WANTED * wanted[pool]]])
-    draws = {pool: _draw_pool(source, pool, order[pool], wanted=wanted[pool], sample=sample) for pool in wanted}
-    kept_donors = [draw.feature_index for draw in draws["donor"] if draw.outcome == "kept"]
-    rows = [
-        {
-            **draw.__dict__,
-            "donors": seeded_order((d for d in kept_donors if d != draw.feature_index), seed, "donors", draw.feature)
-            if draw.pool == "sampled" and draw.outcome == "kept"
-            else None,
-        }
-        for draw in [*draws["sampled"], *draws["donor"]]
-    ]
+    sampled = _draw_pool(source, "sampled", order["sampled"], wanted=wanted["sampled"], sample=sample, split=split)
+    donors = _draw_pool(source, "donor", order["donor"], wanted=wanted["donor"], sample=sample, split=None)
+    lenders = [draw.feature_index for draw in donors if draw.outcome == "kept"]
+    real = [asdict(draw) for draw in sampled]
+    planted = _plant(source, lenders, sample, controls, split, seed=seed)
+    for pool in (real, planted):
+        _give_donors_and_partners(pool, lenders, shuffles=controls.shuffles, seed=seed)
+    rows = [*real, *planted, *(asdict(draw) for draw in donors)]
     return FeatureSample.validate(pl.DataFrame(rows, schema=FeatureSample.create_empty().schema, orient="row"))
 
 
-def _draw_pool(source: FeatureSource, pool: Pool, order: Sequence[int], *, wanted: int, sample: Sample) -> list[_Draw]:
+def _give_donors_and_partners(pool: list[dict[str, Any]], donors: Sequence[int], *, shuffles: int, seed: int) -> None:
+    kept = [row for row in pool if row["outcome"] == "kept"]
+    partners = partners_of([row["feature"] for row in kept], shuffles=shuffles, seed=seed)
+    for row in kept:
+        others = (donor for donor in donors if row["pool"] == "planted" or donor != row["feature_index"])
+        row |= {
+            "donors": seeded_order(others, seed, "donors", row["feature"]),
+            "partners": partners[row["feature"]],
+        }
+
+
+def partners_of(features: Sequence[str], *, shuffles: int, seed: int) -> dict[str, list[str]]:
+    """For each feature and shuffle the next one in a ring, in an order drawn for the shuffle.
+
+    Nobody is the own partner or that of two, and a feature more changes one other feature's partner. A feature that is
+    alone has none.
+    """
+    partners: dict[str, list[str]] = {feature: [] for feature in features}
+    for shuffle in range(1, shuffles + 1):
+        ring = seeded_order(features, seed, "partners", shuffle)
+        for feature, partner in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            if partner != feature:
+                partners[feature].append(partner)
+    return partners
+
+
+def _plant(
+    source: FeatureSource, donors: Sequence[int], sample: Sample, controls: Controls, split: Split, *, seed: int
+) -> list[dict[str, Any]]:
+    contexts = contexts_of(source, tuple(donors))
+    draws = plant(contexts, controls.planted_per_kind, sample=sample, split=split, model_id=source.model_id, seed=seed)
+    require_some(draws, contexts, source)
+    return [_planted_row(number, draw) for number, draw in enumerate(draws)]
+
+
+def _planted_row(number: int, draw: PlantedDraw) -> dict[str, Any]:
+    return {
+        "draw": number,
+        "pool": "planted",
+        "feature": draw.key,
+        "feature_index": index_of_key(draw.key),
+        "outcome": "kept" if draw.feature else "too_few_examples",
+        "n_examples": draw.n_examples,
+        "detail": draw.detail,
+        "planted": draw.kind,
+        "right_label": draw.feature.right_label if draw.feature else None,
+        "rule": draw.feature.rule if draw.feature else None,
+    }
+
+
+def _draw_pool(
+    source: FeatureSource, pool: Pool, order: Sequence[int], *, wanted: int, sample: Sample, split: Split | None
+) -> list[_Draw]:
     draws: list[_Draw] = []
     n_kept = n_unreadable = 0
     n_fetched = _FETCHED_PER_WANTED * wanted
@@ -77,7 +130,7 @@ def _draw_pool(source: FeatureSource, pool: Pool, order: Sequence[int], *, wante
             n_fetched += _FETCHED_PER_WANTED * (wanted - n_kept)
             source.fetch_ahead(order[len(draws) : n_fetched])
         try:
-            outcome, n_examples, detail = _judge_record(source.record(index), sample.minimum_examples)
+            outcome, n_examples, detail = _judge_record(source.record(index), sample, split)
             n_unreadable = 0
         except UnreadableRecord as error:
             outcome, n_examples, detail = "missing", None, str(error)
@@ -116,13 +169,18 @@ def _draw_pool(source: FeatureSource, pool: Pool, order: Sequence[int], *, wante
     )
 
 
-def _judge_record(record: pl.DataFrame | None, minimum: int) -> tuple[str, int | None, str | None]:
+def _judge_record(
+    record: pl.DataFrame | None, sample: Sample, split: Split | None
+) -> tuple[str, int | None, str | None]:
     if record is None:
         return "missing", None, "the source does not have this feature"
-    n_examples, n_unreadable = distinct_examples(record).height, unreadable_rows(record)
+    examples, n_unreadable = distinct_examples(record), unreadable_rows(record)
+    n_examples, minimum = examples.height, sample.minimum_examples
     also = f"; {n_unreadable} rows cannot be read" if n_unreadable else ""
     if n_examples == 0:
         return "dead", 0, f"no example with a positive peak{also}"
     if n_examples < minimum:
         return "too_few_examples", n_examples, f"{n_examples} distinct activating examples, {minimum} needed{also}"
+    if split is not None and (why_not := can_split(examples, split)) is not None:
+        return "too_few_examples", n_examples, f"{why_not}{also}"
     return "kept", n_examples, None

@@ -26,6 +26,10 @@ class UnreadableRecord(SourceError):
 class FeatureSource(Protocol):
     """Features of one SAE on one model."""
 
+    def __hash__(self) -> int:
+        """One object is one source, so that what is worked out from its records can be kept by it."""
+        ...
+
     @property
     def identity(self) -> str:
         """Source and revision, for fingerprints: it changes when any row may have changed."""

@@ -1,21 +1,20 @@
-"""`baez` and `baez_last`: labels from NLA explanations, whole or their last paragraph only.
+"""`baez` and `baez_last`: labels from NLA explanations, whole or their last paragraph only; and their own prompt.
 
-By the rules of the article's method (field guide, scoring audit section 10): each explanation with an integer
-activation from 1 to 10, a short label after a marker line. The wording is our own.
+By the rules of the article's method (field guide, scoring audit section 10): each explanation numbered and with an
+integer activation from 1 to 10, a short label after a marker line. The wording is our own.
 """
 
-import functools
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
-from baez_pipeline.labeling.answer import MARKER, Answer, problem_of, read_label
-from baez_pipeline.labeling.method import LabelMethod, Writing, Written
-from baez_pipeline.llm.chat import ChatModel, Message, Request
-from baez_pipeline.nla.paragraphs import last_paragraph
-from baez_pipeline.tables import Outcome
+from baez_pipeline.labeling.answer import MARKER
+from baez_pipeline.labeling.asking import ask_for_label
+from baez_pipeline.labeling.evidence import ReadEvidence, Shown, last_paragraphs, whole_explanations
+from baez_pipeline.labeling.method import LabelMethod, Prompt, Writing, Written
+from baez_pipeline.labeling.shared_prompt import shared_prompt
+from baez_pipeline.llm.chat import ChatModel, Message
 
 SYSTEM_PROMPT = f"""\
 You name features of a language model, as a programmer names variables.
@@ -29,19 +28,34 @@ Find the one thing that the descriptions share, and name it.
 - Your last line is the name: {MARKER} name
 """
 
-WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
+WORKED_EXAMPLES: tuple[tuple[tuple[Shown, ...], str], ...] = (
     (
         (
-            (10, 'Report on a harbour strike. Final token "dock" names the place; "workers" or "side" may follow.'),
-            (8, 'Guide to a port town. Final token "pier" ends a noun phrase; a full stop or "where" may follow.'),
+            Shown(
+                text='Report on a harbour strike. Final token "dock" names the place; "workers" or "side" may follow.',
+                strength=10,
+            ),
+            Shown(
+                text='Guide to a port town. Final token "pier" ends a noun phrase; a full stop or "where" may follow.',
+                strength=8,
+            ),
         ),
         "harbours and piers",
     ),
     (
         (
-            (10, 'Recipe, numbered steps. Final token "until" opens a condition; "golden" or "the" may follow.'),
-            (9, 'Court ruling. Final token "until" opens a time clause; "the appeal" may follow.'),
-            (5, 'Song lyrics. Final token "till" opens a time clause; "I" or "the morning" may follow.'),
+            Shown(
+                text='Recipe, numbered steps. Final token "until" opens a condition; "golden" or "the" may follow.',
+                strength=10,
+            ),
+            Shown(
+                text='Court ruling. Final token "until" opens a time clause; "the appeal" may follow.',
+                strength=9,
+            ),
+            Shown(
+                text='Song lyrics. Final token "till" opens a time clause; "I" or "the morning" may follow.',
+                strength=5,
+            ),
         ),
         'the word "until"',
     ),
@@ -49,33 +63,25 @@ WORKED_EXAMPLES: tuple[tuple[tuple[tuple[int, str], ...], str], ...] = (
 """Descriptions with their strengths, and their name: one about a topic, one about a word."""
 
 _FENCE = re.compile("<(?=/?description)", re.IGNORECASE)
-_OPEN, _CLOSE = "<description", "</description>"
 
 
-def shown_strengths(activations: list[float]) -> list[int]:
-    """Activations as integers: ceil(10 x value / largest of those shown), so that the largest is 10."""
-    largest = max(activations)
-    # Rounding first: 10 x (0.3 / 0.3) must not become 11 by float noise.
-    return [max(1, min(10, math.ceil(round(10 * value / largest, 6)))) for value in activations]
+def messages(shown: Sequence[Shown], writing: Writing) -> list[Message]:
+    """The conversation about descriptions of one feature, strongest first."""
+    return [*_opening(writing), {"role": "user", "content": _blocks(shown)}]
 
 
-def messages(texts: list[str], activations: list[float], writing: Writing) -> tuple[Message, ...]:
-    """The conversation for descriptions of one feature, strongest first."""
+def _opening(writing: Writing) -> list[Message]:
     turns: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT.format(maximum_words=writing.maximum_words)}]
-    for descriptions, name in WORKED_EXAMPLES:
-        strengths, shown = zip(*descriptions, strict=True)
-        turns.append({"role": "user", "content": _blocks(shown, strengths)})
+    for shown, name in WORKED_EXAMPLES:
+        turns.append({"role": "user", "content": _blocks(shown)})
         turns.append({"role": "assistant", "content": f"{MARKER} {name}"})
-    turns.append({"role": "user", "content": _blocks(texts, shown_strengths(activations))})
-    if writing.prefill:
-        turns.append({"role": "assistant", "content": writing.prefill})
-    return tuple(turns)
+    return turns
 
 
-def _blocks(texts: Sequence[str], strengths: Sequence[int]) -> str:
+def _blocks(shown: Sequence[Shown]) -> str:
     return "\n".join(
-        f'{_OPEN} {number} activation="{strength}">\n{_fenced(text)}\n{_CLOSE}'
-        for number, (text, strength) in enumerate(zip(texts, strengths, strict=True), start=1)
+        f'<description {number} activation="{each.strength}">\n{_fenced(each.text)}\n</description>'
+        for number, each in enumerate(shown, start=1)
     )
 
 
@@ -85,64 +91,21 @@ def _fenced(text: str) -> str:
     return _FENCE.sub("‹", text).replace(MARKER, "(EXPLANATION):").strip()
 
 
-async def _write(
-    evidence: pl.DataFrame,
-    writer: ChatModel,
-    writing: Writing,
-    *,
-    part: Callable[[str], tuple[str, bool]],
-    counts: bool,
-) -> Written:
-    shown = evidence.filter(pl.col("outcome") == Outcome.OK).sort("rank")
-    if shown.is_empty():
-        return Written(
-            answer=Answer(label=None, outcome=Outcome.NO_EVIDENCE, detail=f"all {evidence.height} explanations failed"),
-            n_shown=0,
-            last_paragraph_fallback=0 if counts else None,
-        )
-    parts = [part(text) for text in shown["explanation"]]
-    completion = await writer.complete(
-        Request(
-            messages=messages([text for text, _ in parts], shown["peak_activation"].to_list(), writing),
-            temperature=writing.temperature,
-            max_tokens=writing.max_tokens,
-            seed=writing.seed,
-            stop=("\n",) if writing.prefill else (),
-            whole=True,
-            problem=problem_of,
-            purpose=writing.purpose,
-        )
-    )
-    answer = (
-        read_label(completion.text, maximum_words=writing.maximum_words)
-        if completion.outcome == Outcome.OK
-        else Answer(label=None, outcome=completion.outcome, detail=completion.detail)
-    )
-    return Written(
-        answer=answer,
-        n_shown=shown.height,
-        last_paragraph_fallback=sum(alone for _, alone in parts) if counts else None,
-        text=completion.text,
-        tokens_in=completion.tokens_in,
-        tokens_out=completion.tokens_out,
-    )
+def _own_prompt(read: ReadEvidence) -> Prompt:
+    async def write(rows: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
+        evidence = read(rows)
+        return await ask_for_label(messages(evidence.shown, writing), evidence, writer, writing)
 
+    return Prompt(text=lambda writing: "\n".join(turn["content"] for turn in _opening(writing)), write=write)
 
-def _whole(text: str) -> tuple[str, bool]:
-    return text, False
-
-
-PROMPT = f"{SYSTEM_PROMPT}{WORKED_EXAMPLES}"
 
 BAEZ = LabelMethod(
     name="baez",
     reads="nla_explanations",
-    prompt=PROMPT,
-    write=functools.partial(_write, part=_whole, counts=False),
+    prompts={"shared": shared_prompt(whole_explanations), "own": _own_prompt(whole_explanations)},
 )
 BAEZ_LAST = LabelMethod(
     name="baez_last",
     reads="nla_explanations",
-    prompt=PROMPT,
-    write=functools.partial(_write, part=last_paragraph, counts=True),
+    prompts={"shared": shared_prompt(last_paragraphs), "own": _own_prompt(last_paragraphs)},
 )

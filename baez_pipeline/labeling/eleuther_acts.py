@@ -1,8 +1,8 @@
-"""`eleuther_acts_top5`: delphi's `DefaultExplainer` on the train examples, with normalised activations.
+"""`eleuther_acts_top5`: labels from the activating texts themselves; and its own prompt, delphi's `DefaultExplainer`.
 
-delphi's defaults (highlighting above 0.3 of the peak, no chain of thought): the article's threshold of 0.6 and chain of
-thought gain nothing (scoring audit, row 24). Its prompt is delphi's own, its answer is read by our parser: delphi takes
-the first marker and everything after it (row 27).
+The own prompt is the article's: tokens marked above 0.6 of the peak, activations listed, reasoning asked for. delphi's
+defaults are 0.3 and none, and reasoning gains nothing (scoring audit, row 24). Its answer is read by our parser: delphi
+takes the first marker and everything after it (row 27).
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -11,8 +11,13 @@ from typing import Any
 import polars as pl
 
 from baez_pipeline.labeling.answer import Answer, problem_of, read_label
-from baez_pipeline.labeling.method import LabelMethod, Writing, Written
+from baez_pipeline.labeling.evidence import activating_texts
+from baez_pipeline.labeling.method import LabelMethod, Prompt, Writing, Written
+from baez_pipeline.labeling.shared_prompt import shared_prompt
 from baez_pipeline.llm.chat import ChatModel
+
+THRESHOLD = 0.6
+"""Share of an example's largest activation above which the article has delphi mark a token."""
 
 
 def _delphi_version() -> str:
@@ -26,20 +31,21 @@ DELPHI = f"eai-delphi {_delphi_version()}"
 """Whose prompts are used, for fingerprints."""
 
 
-async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
-    # delphi takes seconds to import; the UI's code server reads this module without ever labelling.
-    from baez_pipeline.llm.delphi_client import DelphiClient, FailedAnswerError
-    from baez_pipeline.llm.delphi_import import DefaultExplainer
+def _own_text(writing: Writing) -> str:
+    examples = "numbered examples, strongest tokens" if writing.numbered_examples else "examples as delphi lists them"
+    return f"DefaultExplainer of {DELPHI}: activations, threshold {THRESHOLD}, chain of thought, {examples}"
 
-    class WholeAnswer(DefaultExplainer):  # type: ignore[misc]
-        def parse_explanation(self, text: str) -> str:
-            return text
+
+async def _write(rows: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
+    # delphi takes seconds to import; the UI's code server reads this module without ever labelling.
+    from baez_pipeline.labeling.delphi_explainer import NumberedExplainer, WholeAnswer, delphi_record
+    from baez_pipeline.llm.delphi_client import DelphiClient, FailedAnswerError
 
     class AskedForALabel(DelphiClient):
         async def generate(self, prompt: Any, **settings: Any) -> Any:
             return await super().generate(prompt, whole=True, problem=problem_of, **settings)
 
-    train = evidence.filter(pl.col("role") == "train").sort("rank")
+    train = rows.filter(pl.col("role") == "train").sort("rank")
     client = AskedForALabel(
         writer,
         max_tokens=writing.max_tokens,
@@ -48,8 +54,10 @@ async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) ->
         stop=("\n",) if writing.prefill else (),
         purpose=writing.purpose,
     )
+    explainer = NumberedExplainer if writing.numbered_examples else WholeAnswer
+    asked = explainer(client, threshold=THRESHOLD, temperature=writing.temperature, cot=True)
     try:
-        result = await WholeAnswer(client, temperature=writing.temperature)(_record(train))
+        result = await asked(delphi_record(train, one_line=writing.numbered_examples))
         answer = read_label(result.explanation)
     except FailedAnswerError as error:
         answer = Answer(label=None, outcome=error.outcome, detail=error.detail)
@@ -63,35 +71,8 @@ async def _write(evidence: pl.DataFrame, writer: ChatModel, writing: Writing) ->
     )
 
 
-def _record(train: pl.DataFrame) -> object:
-    """delphi's record of the train examples, each cut to its shown window.
-
-    Activations are normalised as delphi's sampler does: ceil(10 x activation / the largest of those shown).
-    """
-    import torch
-
-    from baez_pipeline.features.shown_text import shown_token
-    from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRecord
-
-    record = LatentRecord(latent=Latent("", 0))
-    largest = max(train["peak_activation"])
-    for row in train.iter_rows(named=True):
-        window = slice(row["window_start"], row["window_end"])
-        activations = torch.tensor(row["activations"][window])
-        record.train.append(
-            ActivatingExample(
-                tokens=torch.zeros(len(activations), dtype=torch.long),
-                activations=activations,
-                normalized_activations=(activations * 10 / largest).ceil().clamp(0, 10),
-                str_tokens=[shown_token(token, marks=True) for token in row["tokens"][window]],
-            )
-        )
-    return record
-
-
 ELEUTHER_ACTS_TOP5 = LabelMethod(
     name="eleuther_acts_top5",
     reads="example_splits",
-    prompt=f"DefaultExplainer of {DELPHI}: activations, threshold 0.3, no chain of thought",
-    write=_write,
+    prompts={"shared": shared_prompt(activating_texts), "own": Prompt(text=_own_text, write=_write)},
 )

@@ -12,6 +12,8 @@ from baez_pipeline.llm.chat import ChatModel, Purpose
 from baez_pipeline.llm.in_flight import as_finished
 from baez_pipeline.tables import Labels
 
+Prompts = Literal["shared", "own"]
+"""The one prompt of all methods, or each method's own."""
 _COLUMNS = Labels.create_empty().schema
 
 
@@ -31,6 +33,8 @@ class Written:
 class Writing:
     """How the label writer is asked."""
 
+    prompts: Prompts
+    numbered_examples: bool
     maximum_words: int
     temperature: float | None
     """None: the model's default."""
@@ -42,15 +46,27 @@ class Writing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One way to ask for a label."""
+
+    text: Callable[[Writing], str]
+    """What every question of it has in common, with everything of the settings that changes it: part of the
+    fingerprint, so that a changed prompt makes its labels stale, and those of no other prompt."""
+    write: Callable[[pl.DataFrame, ChatModel, Writing], Awaitable[Written]]
+    """Rows of one feature, the writer, how to ask -> what came of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelMethod:
-    """A method: its evidence, its prompt, and how a label is written."""
+    """A method: its evidence, and how it asks for a label."""
 
     name: str
     reads: Literal["nla_explanations", "example_splits"]
-    prompt: str
-    """The fixed part of the prompt; part of the fingerprint, so that a changed prompt makes its labels stale."""
-    write: Callable[[pl.DataFrame, ChatModel, Writing], Awaitable[Written]]
-    """Evidence of one feature (a frame of `reads`), the writer, how to ask -> what came of it."""
+    prompts: Mapping[Prompts, Prompt]
+
+    def prompt(self, writing: Writing) -> Prompt:
+        """The prompt in use."""
+        return self.prompts[writing.prompts]
 
 
 def label_features(
@@ -76,7 +92,7 @@ def label_features(
 
     async def label(feature: str) -> tuple[str, pl.DataFrame]:
         purpose = Purpose(asset=f"labels_{method.name}", feature=feature, method=method.name)
-        written = await method.write(evidence[feature], writer, replace(writing, purpose=purpose))
+        written = await method.prompt(writing).write(evidence[feature], writer, replace(writing, purpose=purpose))
         return feature, _row(feature, method, writer, written)
 
     yield from as_finished([functools.partial(label, feature) for feature in evidence], limit=concurrency)

@@ -8,8 +8,8 @@ was meant shows in the token that they return, and in nothing else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
 
 from baez_pipeline.errors import SidecarError
 from baez_pipeline.neuronpedia import CallFailed
@@ -21,6 +21,8 @@ CLOSING_TAG = "</explanation>"
 BOS = frozenset({"<bos>", "<s>", "<|begin_of_text|>", "<|endoftext|>"})
 LARGEST_NUMBER = 3e38
 """Norms are stored as 32-bit floats."""
+MOST_IDS = 2**31
+"""More than any tokenizer has."""
 LONGEST_QUOTE = 40
 
 
@@ -103,6 +105,23 @@ def describes(result: dict[str, Any] | None) -> bool:
     return result is not None and explanation_of(result).outcome is Outcome.OK
 
 
+def unverified(result: dict[str, Any], context: TextToPeak) -> Explanation:
+    """One result as an explanation of whatever token the service explained, asked for the source's position.
+
+    Its token is the one that the service names, empty where it names none; the note says so where it is not the peak's.
+    """
+    found, token_id = result.get("token"), result.get("token_id")
+    # JSON can hold half a character (a lone surrogate), which no table can.
+    token = found.encode("utf-8", "replace").decode("utf-8") if isinstance(found, str) else ""
+    note = None
+    if not same_token(found, context.token):
+        note = f"the service explained {quoted(found)}, the peak token is {context.token!r}"
+    said = explanation_of(result, position=context.position, note="; ".join(filter(None, (context.note, note))) or None)
+    if said.outcome is not Outcome.OK:
+        return said
+    return replace(said, token=token, token_id=token_id if _is_id(token_id) else None)
+
+
 def explanation_of(result: dict[str, Any], *, position: int | None = None, note: str | None = None) -> Explanation:
     """One result as an explanation.
 
@@ -162,6 +181,10 @@ def _tokens_over(tokens: Sequence[str], most_characters: int) -> int:
         if characters > most_characters and count:
             return len(tokens) - count
     return 0
+
+
+def _is_id(number: object) -> TypeGuard[int]:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < MOST_IDS
 
 
 def _finite(number: object) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class Explanation:
     detail: str | None = None
     norm: float | None = None
     """Euclidean norm of the activation before any scaling; None where the engine does not say."""
+    token: str | None = None
+    """The token that was explained; None: the peak token."""
+    token_id: int | None = None
+    """Its id, where the engine says which token it explained and has one."""
     position_asked: int | None = None
     """The position that a service counted the token at; None for an engine that reads activations here."""
     mse: float | None = None
@@ -97,9 +101,25 @@ class VectorVerbalizer(Engine, Protocol):
 class FromActivations:
     """A verbalizer of peaks: the subject model gives each peak's activation, the engine its explanation."""
 
-    def __init__(self, subject: SubjectModel, engine: VectorVerbalizer) -> None:
+    def __init__(
+        self,
+        subject: SubjectModel,
+        engine: VectorVerbalizer,
+        *,
+        alignment: Literal["verified", "unverified"] = "verified",
+    ) -> None:
+        """An engine over the subject model.
+
+        Args:
+            subject: gives activations.
+            engine: explains them.
+            alignment: unverified reads the token before the peak, as services did that put a BOS before the text and
+                were asked for the peak's position all the same (scoring audit, row 14). A context's first token, which
+                is its BOS, has none before it and is read itself: it is what those services had there.
+        """
         self._subject = subject
         self._engine = engine
+        self._alignment = alignment
         self.name = engine.name
         self.identity = engine.identity
         self.temperature = engine.temperature
@@ -112,12 +132,29 @@ class FromActivations:
             SourceError: a context comes without token ids, which alone go into a model (design, decision 8).
         """
         contexts = [_ids(peak) for peak in peaks]
-        vectors = self._subject.activations_at(contexts, [peak.position for peak in peaks])
+        positions = [self._position(peak) for peak in peaks]
+        vectors = self._subject.activations_at(contexts, positions)
         said = self._engine.explain_vectors(vectors, [peak.seed for peak in peaks])
         return [
-            replace(explanation, norm=float(np.linalg.norm(vector)))
-            for explanation, vector in zip(said, vectors, strict=True)
+            replace(_at(peak, position, explanation), norm=float(np.linalg.norm(vector)))
+            for peak, position, explanation, vector in zip(peaks, positions, said, vectors, strict=True)
         ]
+
+    def _position(self, peak: Peak) -> int:
+        return peak.position if self._alignment == "verified" else max(0, peak.position - 1)
+
+
+def _at(peak: Peak, position: int, explanation: Explanation) -> Explanation:
+    """The explanation of a token of the peak's context, which says so where that is not the peak."""
+    if position == peak.position:
+        return explanation
+    note = f"the token at position {position} was explained, the peak is at {peak.position}"
+    return replace(
+        explanation,
+        token=peak.tokens[position],
+        token_id=_ids(peak)[position],
+        detail="; ".join(filter(None, (explanation.detail, note))),
+    )
 
 
 def _ids(peak: Peak) -> Sequence[int]:

@@ -41,8 +41,8 @@ def explain_feature(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla,
                 "rank": row["rank"],
                 "position": peak.position,
                 "position_asked": said.position_asked,
-                "token": peak.tokens[peak.position],
-                "token_id": peak.token_ids[peak.position] if peak.token_ids else None,
+                "token": peak.tokens[peak.position] if said.token is None else said.token,
+                "token_id": said.token_id if said.token is not None else _peak_id(peak),
                 "peak_activation": row["peak_activation"],
                 "layer": settings.layer,
                 "norm": said.norm,
@@ -61,3 +61,7 @@ def explain_feature(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla,
             }
         )
     return NlaExplanations.validate(pl.DataFrame(rows, schema=NlaExplanations.create_empty().schema, orient="row"))
+
+
+def _peak_id(peak: Peak) -> int | None:
+    return peak.token_ids[peak.position] if peak.token_ids else None

@@ -2,7 +2,8 @@
 
 The service tokenises the text again and may put a BOS before it, so that a position of the source can be one off
 (field guide, trap 1). The text ends with the peak token; a result is taken only if its token is the peak token, and a
-token next to it is tried before the row fails as misaligned.
+token next to it is tried before the row fails as misaligned. With nla.alignment = unverified, the article's way, the
+source's position is asked for once, and whatever token comes back is taken.
 
 The service keeps its own answers by text, model, source and temperature (trap 6): a second sample needs another
 temperature, and `Peak.seed` changes nothing.
@@ -10,7 +11,7 @@ temperature, and `Peak.seed` changes nothing.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from baez_pipeline.errors import AccessError
 from baez_pipeline.experiment import NeuronpediaEngine
@@ -25,6 +26,7 @@ from baez_pipeline.nla.described import (
     quoted,
     result_at,
     same_token,
+    unverified,
 )
 from baez_pipeline.nla.engine import Explanation, Peak
 from baez_pipeline.nla.opening import identity_of
@@ -49,6 +51,7 @@ class NeuronpediaVerbalizer:
         client: Neuronpedia,
         *,
         layer: int,
+        alignment: Literal["verified", "unverified"] = "verified",
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -58,6 +61,7 @@ class NeuronpediaVerbalizer:
             settings: model, NLA, temperature and pace.
             client: of the service, for this engine alone: all its requests are paced from now on.
             layer: that the experiment reads.
+            alignment: whether the token that was explained must be the peak.
             clock: seconds, for the pace.
             wait: sleeps, for the pace.
         """
@@ -66,6 +70,7 @@ class NeuronpediaVerbalizer:
         self._settings = settings
         self._client = client
         self._layer = layer
+        self._explain = self._explain_peak if alignment == "verified" else self._explain_position
         self._shifts: dict[bool, int] = {}
         """The shift that was right last, for texts with and without a BOS: servers treat the two differently."""
         pace = Pace(settings.requests_per_hour, clock=clock, wait=wait)
@@ -81,7 +86,18 @@ class NeuronpediaVerbalizer:
         """
         return [self._explain(peak) for peak in peaks]
 
-    def _explain(self, peak: Peak) -> Explanation:
+    def _explain_position(self, peak: Peak) -> Explanation:
+        context = TextToPeak.of(peak, most_characters=MOST_CHARACTERS)
+        try:
+            answer = self._ask(context.text, context.position)
+        except CallFailed as failed:
+            return failed_call(failed)
+        result = result_at(answer, context.position)
+        if result is None:
+            return failure(Outcome.ERROR, f"the service left out position {context.position}")
+        return self._check_layer(answer) or unverified(result, context)
+
+    def _explain_peak(self, peak: Peak) -> Explanation:
         context = TextToPeak.of(peak, most_characters=MOST_CHARACTERS)
         seen: list[str] = []
         learned = self._shifts.get(context.has_bos, 0)

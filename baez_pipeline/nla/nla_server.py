@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from baez_pipeline.nla.described import (
     quoted,
     results_of,
     same_token,
+    unverified,
 )
 from baez_pipeline.nla.engine import Explanation, Peak
 from baez_pipeline.nla.opening import identity_of
@@ -70,17 +71,26 @@ class NlaServerByText:
     """The server reads the activation itself, at the last token of the text, which is the peak.
 
     Asking for the last token leaves it to the server whether it puts a BOS before the text; the position that it
-    returns tells.
+    returns tells. With nla.alignment = unverified, the article's way, the source's position is asked for, and whatever
+    token comes back is taken.
     """
 
     name = "nla_server"
 
-    def __init__(self, settings: NlaServerEngine, client: Neuronpedia, *, layer: int) -> None:
+    def __init__(
+        self,
+        settings: NlaServerEngine,
+        client: Neuronpedia,
+        *,
+        layer: int,
+        alignment: Literal["verified", "unverified"] = "verified",
+    ) -> None:
         self.identity = identity_of(settings)
         self.temperature = settings.temperature
         self.max_new_tokens = settings.max_new_tokens
         self._client = client
         self._layer = layer
+        self._verified = alignment == "verified"
 
     def explain(self, peaks: Sequence[Peak]) -> list[Explanation]:
         """One explanation per peak, one after the other. Each answer is kept as it comes in.
@@ -93,7 +103,8 @@ class NlaServerByText:
 
     def _explain(self, peak: Peak) -> Explanation:
         context = TextToPeak.of(peak, most_characters=MOST_CHARACTERS)
-        body = {"text": context.text, "positions": [-1]} | _sampling(self.temperature, self.max_new_tokens)
+        positions = [-1 if self._verified else context.position]
+        body = {"text": context.text, "positions": positions} | _sampling(self.temperature, self.max_new_tokens)
         try:
             answer = _post(self._client, "/explain", body)
         except CallFailed as failed:
@@ -103,6 +114,8 @@ class NlaServerByText:
             return failure(Outcome.ERROR, f"one position was asked for, the server gave {len(results)} results")
         check_layer(answer.get("layer_index"), layer=self._layer, nla=f"The NLA server with {self.identity}")
         (result,) = results
+        if not self._verified:
+            return unverified(result, context)
         position = result.get("position")
         if not same_token(result.get("token"), context.token):
             detail = f"the peak token is {context.token!r}, the server has {quoted(result.get('token'))}"

@@ -64,11 +64,13 @@ def open_verbalizer(nla: Nla, *, subject: Callable[[], SubjectModel], answers: C
             from baez_pipeline.nla.neighbours import Neighbours
 
             model, tokenizer = load_smollm2()
-            return FromActivations(subject(), Neighbours(model, tokenizer, engine, identity=identity))
+            neighbours = Neighbours(model, tokenizer, engine, identity=identity)
+            return FromActivations(subject(), neighbours, alignment=nla.alignment)
         case TransformersEngine():
             from baez_pipeline.nla.transformers_engine import TransformersVerbalizer
 
-            return FromActivations(subject(), TransformersVerbalizer.open(engine, layer=nla.layer, identity=identity))
+            verbalizer = TransformersVerbalizer.open(engine, layer=nla.layer, identity=identity)
+            return FromActivations(subject(), verbalizer, alignment=nla.alignment)
         case NeuronpediaEngine():
             from baez_pipeline.neuronpedia import Neuronpedia
             from baez_pipeline.nla.neuronpedia_engine import NeuronpediaVerbalizer
@@ -76,7 +78,7 @@ def open_verbalizer(nla: Nla, *, subject: Callable[[], SubjectModel], answers: C
             # The service answers without a key, too.
             key = optional_key(engine.key_variable)
             client = Neuronpedia(engine.base_url, answers(), key=key, timeout_seconds=engine.timeout_seconds)
-            return NeuronpediaVerbalizer(engine, client, layer=nla.layer)
+            return NeuronpediaVerbalizer(engine, client, layer=nla.layer, alignment=nla.alignment)
         case NlaServerEngine():
             from baez_pipeline.nla.nla_server import NlaServerByText, NlaServerByVector, open_nla_server
 
@@ -86,5 +88,5 @@ def open_verbalizer(nla: Nla, *, subject: Callable[[], SubjectModel], answers: C
             )
             server = open_nla_server(engine, answers(), secret=secret)
             if engine.by == "text":
-                return NlaServerByText(engine, server, layer=nla.layer)
-            return FromActivations(subject(), NlaServerByVector(engine, server))
+                return NlaServerByText(engine, server, layer=nla.layer, alignment=nla.alignment)
+            return FromActivations(subject(), NlaServerByVector(engine, server), alignment=nla.alignment)

@@ -1,13 +1,15 @@
-"""Every step of the chain as an asset.
+"""Every step of the chain as an asset, and each family of steps as the op that makes its assets.
 
 A per-feature asset's run takes a range of features, works them off in one process, and stores each as soon as it is
-finished (design, decisions 1 and 2). Tables go through `store.py` in the body, not through an IO manager: an IO manager
-is called once, with the whole output, after the last feature.
+finished (design, decisions 1 and 2). The chosen assets of a family are made together, so that their requests share a
+model's slots (steps/running.py). Tables go through `store.py` in the body, not through an IO manager: an IO manager is
+called once, with the whole output, after the last feature.
 """
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,7 +19,8 @@ from baez_pipeline.errors import BaezError
 from baez_pipeline.experiment import Experiment
 from baez_pipeline.orchestration.metadata import column_schema, table_metadata
 from baez_pipeline.orchestration.partitions import feature_partitions, register
-from baez_pipeline.steps import Chain, Progress, Step, StepReport, run_step
+from baez_pipeline.reports import FEATURE_INDEX
+from baez_pipeline.steps import Chain, Check, Progress, Step, StepReport, families, run_steps
 from baez_pipeline.store import Address, Entry, hash_of
 from baez_pipeline.tables import Pages
 
@@ -34,8 +37,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build_assets(chain: Chain, equipment: Equipment) -> list[dg.AssetsDefinition]:
-    """One asset per step, keyed `<experiment>/<step>`."""
-    return [_asset(chain, step, equipment) for step in chain]
+    """One asset per step, keyed `<experiment>/<step>`, and one op per family."""
+    return [_assets(chain, family, steps, equipment) for family, steps in families(chain).items()]
 
 
 def asset_key(experiment: Experiment, step: str) -> dg.AssetKey:
@@ -43,39 +46,56 @@ def asset_key(experiment: Experiment, step: str) -> dg.AssetKey:
     return dg.AssetKey([experiment.name, step])
 
 
-def _asset(chain: Chain, step: Step, equipment: Equipment) -> dg.AssetsDefinition:
+def _assets(chain: Chain, family: str, steps: Sequence[Step], equipment: Equipment) -> dg.AssetsDefinition:
+    experiment = equipment.experiment
+    keys = {step.name: asset_key(experiment, step.name) for step in steps}
+    per_feature = steps[0].per_feature
+
+    @dg.multi_asset(
+        name=f"{experiment.name}__{family}",
+        specs=[_spec(step, equipment) for step in steps],
+        check_specs=[spec for step in steps for spec in _check_specs(step, keys[step.name])],
+        partitions_def=feature_partitions(experiment.name) if per_feature else None,
+        backfill_policy=dg.BackfillPolicy.multi_run(FEATURES_PER_RUN) if per_feature else None,
+        can_subset=True,
+    )
+    def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        chosen = [step for step in steps if keys[step.name] in context.selected_asset_keys]
+        # A run of checks alone has no partitions.
+        features = list(context.partition_keys) if per_feature and chosen else []
+        for step, report in zip(chosen, _run(context, chain, chosen, equipment, features), strict=True):
+            if step.name == "feature_sample":
+                _register_partitions(context, chain, equipment)
+            yield _result(context, chain, step, equipment, features, report)
+        for step in steps:
+            if dg.AssetCheckKey(keys[step.name], CHECK) in context.selected_asset_check_keys:
+                yield _check(chain, step, equipment)
+            if step.check and dg.AssetCheckKey(keys[step.name], step.check.name) in context.selected_asset_check_keys:
+                yield _own_check(step.check, keys[step.name], equipment)
+
+    return made
+
+
+def _check_specs(step: Step, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    own = [dg.AssetCheckSpec(step.check.name, asset=key, description=step.check.description)] if step.check else []
+    return [dg.AssetCheckSpec(CHECK, asset=key, description="No row has an outcome other than ok."), *own]
+
+
+def _spec(step: Step, equipment: Equipment) -> dg.AssetSpec:
     experiment = equipment.experiment
     # feature_records follows from the roster's partitions, though none of its rows change a record.
     upstream = {name for part in step.parts(equipment) for name in step.reads(part)} or (
         {"feature_sample"} if step.per_feature else set()
     )
-
-    @dg.asset(
-        key=asset_key(experiment, step.name),
+    return dg.AssetSpec(
+        asset_key(experiment, step.name),
         description=step.description,
         deps=[asset_key(experiment, name) for name in sorted(upstream)],
-        partitions_def=feature_partitions(experiment.name) if step.per_feature else None,
-        backfill_policy=dg.BackfillPolicy.multi_run(FEATURES_PER_RUN) if step.per_feature else None,
         group_name=step.room,
         kinds={"parquet", "polars"},
         code_version=code_version(step, equipment),
         metadata={"dagster/column_schema": column_schema(step.schema)},
-        check_specs=[
-            dg.AssetCheckSpec(
-                CHECK,
-                asset=asset_key(experiment, step.name),
-                description="No row has an outcome other than ok.",
-            )
-        ],
     )
-    def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        features = list(context.partition_keys) if step.per_feature else []
-        report = _run(context, chain, step, equipment, features)
-        if step.name == "feature_sample":
-            _register_partitions(context, chain, equipment)
-        yield from _results(context, chain, step, equipment, features, report)
-
-    return made
 
 
 def code_version(step: Step, equipment: Equipment) -> str:
@@ -89,29 +109,33 @@ def code_version(step: Step, equipment: Equipment) -> str:
 
 
 def _run(
-    context: dg.AssetExecutionContext, chain: Chain, step: Step, equipment: Equipment, features: list[str]
-) -> StepReport:
-    finished: set[str] = set()
-    last_said = 0.0
+    context: dg.AssetExecutionContext, chain: Chain, steps: Sequence[Step], equipment: Equipment, features: list[str]
+) -> list[StepReport]:
+    finished: dict[str, set[str]] = defaultdict(set)
+    last_said: dict[str, float] = {}
 
     def tell(progress: Progress) -> None:
-        nonlocal last_said
-        if progress.done == progress.total or time.monotonic() - last_said > SECONDS_BETWEEN_LINES:
-            last_said = time.monotonic()
+        since = time.monotonic() - last_said.get(progress.step, 0.0)
+        if progress.done == progress.total or since > SECONDS_BETWEEN_LINES:
+            last_said[progress.step] = time.monotonic()
             context.log.info(progress.sentence)
         if progress.unit.feature and progress.feature_finished:
-            finished.add(progress.unit.feature)
+            finished[progress.step].add(progress.unit.feature)
 
     try:
         redo = context.run_tags.get("baez/redo_failed") == "true"
-        return run_step(chain, step, equipment, features, redo_failed=redo, tell=tell)
+        return run_steps(chain, steps, equipment, features, redo_failed=redo, tell=tell)
     except BaezError as error:
-        # What was finished is recorded before the step fails, so that a rerun does the rest alone.
-        for feature in sorted(finished):
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=feature))
+        # What was finished is recorded before the op fails, so that a rerun does the rest alone.
+        for step, of_step in finished.items():
+            for feature in sorted(of_step):
+                context.log_event(dg.AssetMaterialization(asset_key(equipment.experiment, step), partition=feature))
         raise dg.Failure(
             description=str(error),
-            metadata={"finished": len(finished), "asked": len(features)},
+            metadata={
+                "finished": sum(len(of_step) for of_step in finished.values()),
+                "asked": len(features) * len(steps),
+            },
             allow_retries=False,
         ) from error
 
@@ -121,25 +145,39 @@ def _register_partitions(context: dg.AssetExecutionContext, chain: Chain, equipm
     context.log.info(f"feature partitions: {added} added, {gone} taken away")
 
 
-def _results(
+def _result(
     context: dg.AssetExecutionContext,
     chain: Chain,
     step: Step,
     equipment: Equipment,
     features: list[str],
     report: StepReport,
-) -> Iterator[Any]:
+) -> dg.MaterializeResult[None]:
+    key = asset_key(equipment.experiment, step.name)
     units: list[str | None] = [*features] or [None]
     cost = _cost_by_feature(step, equipment)
     for feature in units:
         metadata = _metadata_of(chain, step, equipment, feature)
         if cost is not None:
             metadata["usd_so_far"] = round(cost.get(feature or "", 0.0), 6)
-        context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=feature)
+        context.add_asset_metadata(metadata, asset_key=key, partition_key=feature)
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata={
+            "made": len(report.made),
+            "already_fresh": len(set(report.already_fresh) - set(report.made)),
+            **({"waiting_for_another_features_label": len(report.waiting)} if report.waiting else {}),
+            "seconds": round(report.seconds, 2),
+            **({} if cost is None else {"usd_so_far_all_features": round(sum(cost.values()), 6)}),
+        },
+    )
+
+
+def _check(chain: Chain, step: Step, equipment: Equipment) -> dg.AssetCheckResult:
     failures = _failures(chain, step, equipment)
-    yield dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         check_name=CHECK,
-        asset_key=context.asset_key,
+        asset_key=asset_key(equipment.experiment, step.name),
         passed=not failures,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
@@ -148,14 +186,16 @@ def _results(
             "features": ", ".join(sorted(failures)[:50]),
         },
     )
-    yield dg.MaterializeResult(
-        asset_key=context.asset_key,
-        metadata={
-            "made": len(report.made),
-            "already_fresh": len(set(report.already_fresh) - set(report.made)),
-            "seconds": round(report.seconds, 2),
-            **({} if cost is None else {"usd_so_far_all_features": round(sum(cost.values()), 6)}),
-        },
+
+
+def _own_check(check: Check, key: dg.AssetKey, equipment: Equipment) -> dg.AssetCheckResult:
+    found = check.find(equipment)
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=key,
+        passed=found.passed,
+        severity=dg.AssetCheckSeverity.ERROR if found.serious else dg.AssetCheckSeverity.WARN,
+        metadata=dict(found.details),
     )
 
 
@@ -179,8 +219,11 @@ def _failures(chain: Chain, step: Step, equipment: Equipment) -> dict[str, int]:
 
 def _metadata_of(chain: Chain, step: Step, equipment: Equipment, feature: str | None) -> dict[str, Any]:
     store = equipment.store
-    addresses = chain.addresses(step, equipment, [feature])
-    entries = [entry for address in addresses if (entry := store.entry(address))]
+    # A control may still wait for another feature's label.
+    found = {
+        address: entry for address in chain.addresses(step, equipment, [feature]) if (entry := store.entry(address))
+    }
+    addresses, entries = list(found), list(found.values())
     frame = store.read(addresses, schema=step.schema)
     total = Entry(
         fingerprint=entries[0].fingerprint,
@@ -199,7 +242,6 @@ def _pages(step: Step, equipment: Equipment) -> dict[str, Any]:
     if step.schema is not Pages:
         return {}
     pages = equipment.store.read(Address(table=step.name), schema=step.schema)
-    return {
-        row["page"]: dg.MetadataValue.path(equipment.store.page_location(row["page"]))
-        for row in pages.iter_rows(named=True)
-    }
+    # Not a thousand entries in the event log: what lies in a folder is reached from its index.
+    shown = [page for page in pages["page"] if "/" not in page or page == FEATURE_INDEX]
+    return {page: dg.MetadataValue.path(equipment.store.page_location(page)) for page in shown}

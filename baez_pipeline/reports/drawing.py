@@ -12,6 +12,8 @@ from typing import Any
 import altair as alt
 from markupsafe import Markup
 
+from baez_pipeline.reports.measures import Measure
+
 Mark = dict[str, Any]
 """One row of data of a layer: where a mark stands, in data units along x and in pixels from the top along
 y."""
@@ -53,6 +55,7 @@ def axis(title: str, layout: Layout, *, number_format: str, ticks: Sequence[floa
         labelOpacity=0.75,
         labelFontSize=11.5,
         labelFlush=True,
+        labelBound=True,
         # d3's sign format writes +0.
         labelExpr="datum.value == 0 ? '0' : datum.label",
         gridColor=ink,
@@ -62,9 +65,26 @@ def axis(title: str, layout: Layout, *, number_format: str, ticks: Sequence[floa
         tickOpacity=0.3,
         tickSize=4,
         format=number_format,
-        tickCount=5,
+        # Of ticks that are more than this, vega leaves some out, given or not.
+        tickCount=5 if ticks is None else len(ticks),
         values=alt.Undefined if ticks is None else list(ticks),
     )
+
+
+def score_axis(measure: Measure, layout: Layout) -> alt.Axis:
+    """The axis of a score between 0 and 1."""
+    title = f"{measure.metric_name} per feature"
+    return axis(title, layout, ticks=[0, 0.25, 0.5, 0.75, 1], number_format=".2~f")
+
+
+def decile_axis(ticks: Sequence[float], layout: Layout) -> alt.Axis:
+    """The axis of tenths of the largest activation, from 1 to 10; a negative tick stands for negatives."""
+    found = axis("activation, tenths of the largest", layout, ticks=ticks, number_format="d")
+    found.labelExpr = "datum.value < 0 ? 'neg.' : datum.label"
+    found.grid = False
+    found.labelFlush = False
+    found.labelOverlap = False
+    return found
 
 
 def marks(rows: Iterable[Mark]) -> alt.Chart:
@@ -84,6 +104,12 @@ def reference_line(value: float, name: str, x: alt.X, height: float, layout: Lay
         line.mark_rule(color=layout.ink, strokeDash=[4, 3], opacity=0.6).encode(x=x, y=y, y2="y2:Q"),
         line.mark_text(color=layout.ink, opacity=0.75, fontSize=11, dy=-7).encode(x=x, y=y, text="name:N"),
     ]
+
+
+def band(low: float, high: float, x: alt.X, height: float, layout: Layout) -> alt.Chart:
+    """A faint upright band over the whole panel."""
+    area, y = marks([{"x": low, "x2": high, "y": 0, "y2": height}]), from_top("y", height)
+    return area.mark_rect(color=layout.ink, opacity=0.1).encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
 
 
 def mean_mark(row: dict[str, Any], mean: str, *, y: float, colour: str) -> Mark:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from baez_pipeline.reports.wording import activation, percent
 
 
@@ -65,6 +67,17 @@ def example_view(row: dict[str, Any], *, largest: float) -> ExampleView:
         window=pieces(start, end),
         after=pieces(end, len(row["tokens"])),
     )
+
+
+def example_views(splits: pl.DataFrame) -> list[ExampleView]:
+    """The train and test examples of one feature, by rank, shaded by its largest peak among them.
+
+    Args:
+        splits: ExampleSplits of the feature.
+    """
+    rows = splits.filter(pl.col("role") != "negative").sort("rank").to_dicts()
+    largest = max((row["peak_activation"] for row in rows), default=0.0)
+    return [example_view(row, largest=largest) for row in rows]
 
 
 def _pieces(tokens: Sequence[str], activations: Sequence[float], largest: float, peak_position: int) -> Iterator[Piece]:

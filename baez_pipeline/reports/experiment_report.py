@@ -1,36 +1,28 @@
-"""The experiment report: what was run, how the methods scored, how they differ, what failed, which features
-were met.
+"""The experiment report: whether the benchmarks can be trusted, how the methods scored and differ, what failed.
 
 Goes in: gathering the page's figures from the tables. Stays out: how it looks (templates/).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.reports import charts
+from baez_pipeline.reports import charts, control_views, detail_views
+from baez_pipeline.reports.detail_views import cost_rows, figure_rows
+from baez_pipeline.reports.experiment_tables import ExperimentTables
 from baez_pipeline.reports.identities import Identities
 from baez_pipeline.reports.method_table import method_table
-from baez_pipeline.reports.most_distant import MOST_DISTANT_REPORT
+from baez_pipeline.reports.names import FEATURE_INDEX, MOST_DISTANT_REPORT, feature_page
 from baez_pipeline.reports.outcomes import StepOutcomes, failures_found
+from baez_pipeline.reports.own_labels import label_methods, own_summary
 from baez_pipeline.reports.pages import render
-from baez_pipeline.reports.wording import (
-    Measure,
-    difference_name,
-    method_colours,
-    percent,
-    plain_number,
-    signed_interval,
-    signed_number,
-)
-from baez_pipeline.statistics.metrics import methods_in
+from baez_pipeline.reports.trust import Trust, trust_in
+from baez_pipeline.reports.verdict_sentences import answer
+from baez_pipeline.reports.wording import method_colours, percent
 from baez_pipeline.tables.features import DRAW_OUTCOMES
-
-EXPERIMENT_REPORT = "experiment_report.html"
-"""The name of this page."""
 
 _MISSED_SHOWN = 100
 """Draws that are listed one by one; past it the roster itself is the place to look."""
@@ -47,80 +39,76 @@ class Pool:
 
 
 def render_experiment_report(
-    experiment: Experiment,
-    summary: pl.DataFrame,
-    comparison: pl.DataFrame,
-    scores: pl.DataFrame,
-    roster: pl.DataFrame,
-    outcomes: Sequence[StepOutcomes],
-    identities: Identities,
-    distances: pl.DataFrame,
+    experiment: Experiment, tables: ExperimentTables, outcomes: Sequence[StepOutcomes], identities: Identities
 ) -> str:
     """The page as HTML, self-contained; the same tables give the same text.
 
     Args:
         experiment: the settings it was run with.
-        summary: ScoreSummary.
-        comparison: MethodComparison.
-        scores: FeatureScores, for the dots of the chart.
-        roster: FeatureSample.
+        tables: what it found.
         outcomes: per step, from `outcomes_by_step`.
         identities: from `identities_of`.
-        distances: LabelDistances; the farthest are linked to the most-distant report.
     """
-    confidence = experiment.statistics.confidence
+    confidence, alpha = experiment.statistics.confidence, experiment.statistics.alpha
+    own = own_summary(tables.summary)
+    trust, methods = trust_in(own, tables.verdicts), label_methods(own)
+    kept = tables.roster.filter(pl.col("outcome") == "kept")
     return render(
         "experiment_report.html.j2",
         experiment=experiment,
         identities=identities,
         # In running text, the percent sign must not fall onto the next line.
         confidence=percent(confidence).replace(" ", "\u00a0"),
-        n_features=roster.filter(pl.col("pool") == "sampled", pl.col("outcome") == "kept").height,
-        table=method_table(summary, confidence=confidence),
-        colours=method_colours(methods_in(summary)),
-        score_chart=charts.score_chart_inline(scores, summary, confidence=confidence),
-        difference_chart=charts.difference_chart_inline(comparison, confidence=confidence),
-        differences=[_difference(row) for row in comparison.iter_rows(named=True)],
-        figures=[_figures(row) for row in summary.iter_rows(named=True)],
+        n_features=kept.filter(pl.col("pool") == "sampled").height,
+        n_planted=kept.filter(pl.col("pool") == "planted").height,
+        answer=answer(trust, tables.chance, tables.comparison, alpha=alpha),
+        trust=trust,
+        table=method_table(tables.summary, tables.verdicts, confidence=confidence),
+        colours=method_colours(methods),
+        figures=figure_rows(own, trust),
         steps=outcomes,
         failures=failures_found(outcomes),
-        pools=_pools(roster),
-        missed=_missed(roster),
+        costs=None if tables.ledger is None else cost_rows(tables.ledger),
+        pools=_pools(tables.roster),
+        missed=_missed(tables.roster),
         missed_shown=_MISSED_SHOWN,
-        farthest=distances.sort("rank").head(experiment.report.most_distant_features).to_dicts(),
+        farthest=tables.distances.sort("rank").head(experiment.report.most_distant_features).to_dicts(),
         most_distant_page=MOST_DISTANT_REPORT,
+        feature_index=FEATURE_INDEX,
+        feature_page=feature_page,
+        **_charts(tables, trust, confidence),
+        **_details(tables, trust, methods),
     )
 
 
-def _difference(row: dict[str, Any]) -> dict[str, str | int]:
+def _charts(tables: ExperimentTables, trust: Mapping[str, Trust], confidence: float) -> dict[str, Any]:
     return {
-        "measure": Measure(row["benchmark"], row["metric"]).title,
-        "pair": difference_name(row["method_a"], row["method_b"]),
-        "n_features": row["n_features"],
-        "mean": signed_number(row["mean_difference"]),
-        "interval": signed_interval(row["interval_low"], row["interval_high"]),
-        "share": percent(row["share_a_better"]),
+        "score_chart": charts.score_chart_inline(tables.scores, tables.summary, tables.verdicts, confidence=confidence),
+        "control_chart": charts.control_chart_inline(tables.verdicts, tables.summary, trust, confidence=confidence),
+        "difference_chart": charts.difference_chart_inline(tables.comparison, trust, confidence=confidence),
+        "decile_chart": charts.decile_chart_inline(tables.deciles, tables.scores, trust, confidence=confidence),
     }
 
 
-def _figures(row: dict[str, Any]) -> dict[str, str | int]:
-    measure = Measure(row["benchmark"], row["metric"])
+def _details(tables: ExperimentTables, trust: Mapping[str, Trust], methods: Sequence[str]) -> dict[str, Any]:
     return {
-        "method": row["method"],
-        "measure": measure.title,
-        "n_features": row["n_features"],
-        "mean": measure.number(row["mean"]),
-        "interval": measure.interval(row["interval_low"], row["interval_high"]),
-        "median": measure.number(row["median"]),
-        "standard_deviation": plain_number(row["standard_deviation"], 3),
-        "share_negative": percent(row["share_negative"]),
-        "failed": f"{row['n_failed']:,}/{row['n_failed'] + row['n_answered']:,}",
+        "controls": control_views.control_rows(tables.summary, trust),
+        "kinds": control_views.kind_rows(tables.scores, trust, methods),
+        "sanity": control_views.sanity_rows(tables.sanity, trust),
+        "chance": detail_views.chance_rows(tables.chance, tables.claims, trust),
+        "comparisons": detail_views.comparison_rows(tables.comparison, trust, headline=True),
+        "other_comparisons": detail_views.comparison_rows(tables.comparison, trust, headline=False),
+        "negative_kinds": detail_views.negatives_in(tables.by_negatives),
+        "by_negatives": detail_views.negatives_rows(tables.by_negatives, trust),
+        "labels": detail_views.label_rows(tables.specificity),
+        "reliability": detail_views.reliability_rows(tables.reliability),
+        "agreement": detail_views.agreement_rows(tables.agreement),
     }
 
 
 def _pools(roster: pl.DataFrame) -> list[Pool]:
     pools = []
-    for name in ("sampled", "donor"):
+    for name in ("sampled", "planted", "donor"):
         counts = dict(roster.filter(pl.col("pool") == name)["outcome"].cast(pl.String).value_counts().iter_rows())
         named = tuple((outcome.replace("_", " "), counts[outcome]) for outcome in DRAW_OUTCOMES if outcome in counts)
         pools.append(Pool(name, sum(counts.values()), named))

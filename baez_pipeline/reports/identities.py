@@ -28,7 +28,8 @@ def identities_of(
 ) -> Identities:
     """The identities in FeatureRecords, NlaExplanations, Labels and JudgedExamples of one experiment.
 
-    Of the records only `modelId`, `layer` and `sourceSetName` are read.
+    Of the records only `modelId`, `layer` and `sourceSetName` are read; those of planted features name no source, and
+    are left out by the caller.
     """
     sources = records.select(pl.concat_str("layer", "sourceSetName", separator=" of ", ignore_nulls=True))
     by_embedding = pl.col("benchmark") == "embedding"

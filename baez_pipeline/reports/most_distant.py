@@ -4,20 +4,20 @@ evidence.
 Goes in: gathering one view per feature from the tables. Stays out: how it looks (templates/).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.reports.examples import ExampleView, example_view
+from baez_pipeline.reports.examples import ExampleView, example_views
+from baez_pipeline.reports.names import feature_page
+from baez_pipeline.reports.own_labels import own_scores
 from baez_pipeline.reports.pages import render
-from baez_pipeline.reports.wording import HEADLINES, counted, method_colours
-from baez_pipeline.statistics.metrics import methods_in
+from baez_pipeline.reports.trust import Trust
+from baez_pipeline.reports.wording import counted, method_colours
 from baez_pipeline.tables import Outcome
-
-MOST_DISTANT_REPORT = "most_distant_report.html"
-"""The name of this page; the experiment report links to it."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class LabelView:
     method: str
     colour: str
     label: str
-    scores: tuple[tuple[str, str], ...]
-    """Measure in words, value as text; one per headline measure."""
+    scores: tuple[tuple[Trust, str], ...]
+    """Benchmark and value as text."""
     unanswered: str
     """What share of its judgements has no answer, in words; empty if all were answered."""
 
@@ -54,6 +54,8 @@ def render_most_distant(
     scores: pl.DataFrame,
     splits: pl.DataFrame,
     explanations: pl.DataFrame,
+    *,
+    trust: Mapping[str, Trust],
 ) -> str:
     """The page as HTML, self-contained; the same tables give the same text.
 
@@ -64,13 +66,15 @@ def render_most_distant(
         scores: FeatureScores; a feature, method or benchmark without a row is shown as missing.
         splits: ExampleSplits of at least the shown features.
         explanations: NlaExplanations of at least the shown features.
+        trust: from `trust_in`.
     """
     method_a, method_b = experiment.report.most_distant
     pair = labels.filter(pl.col("method").is_in([method_a, method_b]))
     failed = pair.filter(pl.col("outcome") != Outcome.OK.value)
     shown = distances.sort("rank").head(experiment.report.most_distant_features)
-    colours = method_colours(methods_in(scores))
-    features = [_feature_view(row, scores, splits, explanations, colours) for row in shown.iter_rows(named=True)]
+    colours = method_colours(experiment.labeling.methods)
+    own = own_scores(scores)
+    features = [_feature_view(row, own, splits, explanations, colours, trust) for row in shown.iter_rows(named=True)]
     return render(
         "most_distant_report.html.j2",
         experiment=experiment,
@@ -79,6 +83,7 @@ def render_most_distant(
         n_ranked=distances.height,
         n_without=failed["feature"].n_unique(),
         embedder=distances["embedder"].first(),
+        feature_page=feature_page,
     )
 
 
@@ -88,20 +93,18 @@ def _feature_view(
     splits: pl.DataFrame,
     explanations: pl.DataFrame,
     colours: dict[str, str],
+    trust: Mapping[str, Trust],
 ) -> FeatureView:
     of_feature = pl.col("feature") == row["feature"]
-    active = splits.filter(of_feature, pl.col("role") != "negative").sort("rank")
-    active_rows = active.to_dicts()
-    largest = max((example["peak_activation"] for example in active_rows), default=0.0)
-    examples = [example_view(example, largest=largest) for example in active_rows]
+    examples = example_views(splits.filter(of_feature))
     scored = scores.filter(of_feature)
     return FeatureView(
         rank=row["rank"],
         feature=row["feature"],
         distance=row["distance"],
         labels=(
-            _label_view(row["method_a"], row["label_a"], scored, colours),
-            _label_view(row["method_b"], row["label_b"], scored, colours),
+            _label_view(row["method_a"], row["label_a"], scored, colours, trust),
+            _label_view(row["method_b"], row["label_b"], scored, colours, trust),
         ),
         train=tuple(example for example in examples if example.role == "train"),
         test=tuple(example for example in examples if example.role == "test"),
@@ -109,7 +112,9 @@ def _feature_view(
     )
 
 
-def _label_view(method: str, label: str, scored: pl.DataFrame, colours: dict[str, str]) -> LabelView:
+def _label_view(
+    method: str, label: str, scored: pl.DataFrame, colours: dict[str, str], trust: Mapping[str, Trust]
+) -> LabelView:
     of_method = {row["benchmark"]: row for row in scored.filter(pl.col("method") == method).iter_rows(named=True)}
     failed = sum(row["n_failed"] for row in of_method.values())
     judged = failed + sum(row["n_answered"] for row in of_method.values())
@@ -118,8 +123,8 @@ def _label_view(method: str, label: str, scored: pl.DataFrame, colours: dict[str
         colour=colours.get(method, "currentColor"),
         label=label,
         scores=tuple(
-            (measure.title, measure.number(of_method.get(measure.benchmark, {}).get(measure.metric)))
-            for measure in HEADLINES
+            (found, found.mark(found.measure.number(of_method.get(name, {}).get(found.measure.metric))))
+            for name, found in trust.items()
         ),
         unanswered=f"{failed} of {counted(judged, 'judgement')} unanswered" if failed else "",
     )

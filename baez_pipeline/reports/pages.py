@@ -12,7 +12,8 @@ import jinja2
 import polars as pl
 
 from baez_pipeline.reports import wording
-from baez_pipeline.reports.visible_text import isolated, isolated_token
+from baez_pipeline.reports.measures import benchmark_name
+from baez_pipeline.reports.visible_text import breakable, isolated, isolated_token
 from baez_pipeline.tables import Pages
 
 _ENVIRONMENT = jinja2.Environment(
@@ -30,6 +31,9 @@ _ENVIRONMENT.filters.update(
     plain_number=wording.plain_number,
     signed_number=wording.signed_number,
     activation=wording.activation,
+    benchmark_name=benchmark_name,
+    breakable=breakable,
+    share_of_tokens=wording.share_of_tokens,
 )
 _ENVIRONMENT.globals.update(counted=wording.counted, listed=wording.listed, missing=wording.MISSING)
 

@@ -1,5 +1,4 @@
-"""The chart of scores, in the manner of the article's figure 4: per measure a panel, per method a
-distribution.
+"""The chart of scores, in the manner of the article's figure 4: per benchmark a panel, per method a distribution.
 
 Goes in: which values stand where in a panel. Stays out: ink and export (drawing.py).
 """
@@ -15,9 +14,14 @@ import polars as pl
 
 from baez_pipeline.reports import drawing
 from baez_pipeline.reports.drawing import Layout, Mark
-from baez_pipeline.reports.wording import HEADLINES, MISSING, Measure, method_colours, percent
-from baez_pipeline.statistics.metrics import methods_in, metric_values
+from baez_pipeline.reports.measures import Measure
+from baez_pipeline.reports.own_labels import label_methods, own_scores, own_summary
+from baez_pipeline.reports.trust import Trust, trust_in
+from baez_pipeline.reports.wording import MISSING, method_colours, percent
+from baez_pipeline.statistics.metrics import metric_values
 
+CHANCE = 0.5
+"""Of AUROC and of balanced accuracy."""
 _BINS = 40
 _DOT, _TALLEST = 5.6, 7
 """Pixels from dot to dot, and dots that are stacked at most."""
@@ -30,46 +34,43 @@ next."""
 class ScorePanel:
     """What one panel shows."""
 
-    measure: Measure
+    trust: Trust
     rows: dict[str, dict[str, Any]]
     """Rows of ScoreSummary by method, in the order of the methods."""
     values: dict[str, list[float]]
     """One value per feature, by method."""
-    low: float
-    high: float
-    """Ends of the x axis."""
+
+    @property
+    def measure(self) -> Measure:
+        """What its values are."""
+        return self.trust.measure
 
     def stacks(self, method: str) -> list[tuple[float, int]]:
-        """The method's values gathered to the nearest of evenly spaced places: (place, number of
-        features)."""
-        width = (self.high - self.low) / _BINS
-        counts = Counter(round((value - self.low) / width) for value in self.values[method])
-        return [(self.low + place * width, count) for place, count in sorted(counts.items())]
+        """The method's values gathered to the nearest of evenly spaced places: (place, number of features)."""
+        counts = Counter(round(value * _BINS) for value in self.values[method])
+        return [(place / _BINS, count) for place, count in sorted(counts.items())]
 
 
-def score_panels(scores: pl.DataFrame, summary: pl.DataFrame) -> list[ScorePanel]:
-    """One panel per headline measure that FeatureScores and ScoreSummary have values of."""
+def score_panels(scores: pl.DataFrame, summary: pl.DataFrame, verdicts: pl.DataFrame) -> list[ScorePanel]:
+    """One panel per benchmark that FeatureScores and ScoreSummary have values of, for real features' own labels."""
+    own, of_own = own_scores(scores), own_summary(summary)
     found = []
-    for measure in HEADLINES:
-        rows = summary.filter(pl.col("benchmark") == measure.benchmark, pl.col("metric") == measure.metric)
-        methods = methods_in(rows)
-        values = {
-            method: metric_values(scores, method=method, benchmark=measure.benchmark, metric=measure.metric)["value"]
-            for method in methods
-        }
-        if not any(len(of_method) for of_method in values.values()):
-            continue
-        low, high = _ends(measure, [value for of_method in values.values() for value in of_method])
+    for trust in trust_in(of_own, verdicts).values():
+        measure = trust.measure
+        rows = of_own.filter(pl.col("benchmark") == measure.benchmark, pl.col("metric") == measure.metric)
         by_method = {row["method"]: row for row in rows.iter_rows(named=True)}
-        found.append(
-            ScorePanel(
-                measure=measure,
-                rows={method: by_method[method] for method in methods},
-                values={method: of_method.to_list() for method, of_method in values.items()},
-                low=low,
-                high=high,
+        values = {
+            method: metric_values(own, method=method, benchmark=measure.benchmark, metric=measure.metric)["value"]
+            for method in label_methods(rows)
+        }
+        if any(len(of_method) for of_method in values.values()):
+            found.append(
+                ScorePanel(
+                    trust=trust,
+                    rows={method: by_method[method] for method in values},
+                    values={method: of_method.to_list() for method, of_method in values.items()},
+                )
             )
-        )
     return found
 
 
@@ -102,17 +103,17 @@ def _draw(panel: ScorePanel, unit: int, stacked: int, layout: Layout) -> alt.Lay
         means.append(drawing.mean_mark(row, "mean", y=top + foot + _TO_INTERVAL, colour=colour))
         names.append({"y": top + _NAME, "name": method, "figures": _figures(panel.measure, row)})
         feet.append({"y": top + foot})
-    x = alt.X("x:Q", scale=alt.Scale(domain=[panel.low, panel.high], nice=False), axis=_axis(panel, layout))
+    x = alt.X("x:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=drawing.score_axis(panel.measure, layout))
     y, colour_of_mark = drawing.from_top("y", height), alt.Color("colour:N", scale=None)
     layers = [
-        *drawing.reference_line(panel.measure.chance, "chance", x, height, layout),
+        *drawing.reference_line(CHANCE, "chance", x, height, layout),
         drawing.marks(feet).mark_rule(color=layout.ink, opacity=0.25).encode(y=y),
         drawing.marks(dots).mark_circle(size=27, opacity=0.8).encode(x=x, y=y, color=colour_of_mark),
         drawing.marks(medians).mark_rule(color=layout.ink, strokeWidth=2).encode(x=x, y=y, y2="y2:Q"),
         *drawing.mean_layers(means, x, height),
         *drawing.row_texts(names, height, layout),
     ]
-    return drawing.panel(layers, title=panel.measure.title, height=height, layout=layout)
+    return drawing.panel(layers, title=panel.trust.heading, height=height, layout=layout)
 
 
 def _dots(stacks: Sequence[tuple[float, int]], unit: int, *, foot: float) -> list[Mark]:
@@ -135,18 +136,3 @@ def _features_per_dot(panels: Sequence[ScorePanel]) -> int:
 def _figures(measure: Measure, row: dict[str, Any]) -> str:
     interval = measure.interval(row["interval_low"], row["interval_high"])
     return measure.number(row["mean"]) + (f" ({interval})" if interval != MISSING else "")
-
-
-def _ends(measure: Measure, values: Sequence[float]) -> tuple[float, float]:
-    if not measure.signed:
-        return 0.0, 1.0
-    # A similarity gap has no natural ends: from the data, with chance in view and a little air.
-    low, high = min(0.0, *values), max(0.0, *values)
-    air = 0.08 * (high - low) or 0.1
-    return low - air, high + air
-
-
-def _axis(panel: ScorePanel, layout: Layout) -> alt.Axis:
-    if panel.measure.signed:
-        return drawing.axis(panel.measure.axis_title, layout, number_format="+~g")
-    return drawing.axis(panel.measure.axis_title, layout, ticks=[0, 0.25, 0.5, 0.75, 1], number_format=".2~f")

@@ -4,6 +4,7 @@ Goes in: what a reader must be able to see that plain text hides: line breaks, l
 characters, and those that reorder or join text. Stays out: cutting examples into tokens, and page layout.
 """
 
+import re
 import unicodedata
 
 from markupsafe import Markup
@@ -24,12 +25,12 @@ def visible(text: str) -> Markup:
     """
     if text.isprintable():
         return Markup.escape(text)
-    return Markup("").join(_character(character) for character in text)
+    return Markup("".join(_character(character) for character in text))
 
 
 def isolated(text: str) -> Markup:
     """The same in <bdi>: its direction ends with it."""
-    return Markup("<bdi>{}</bdi>").format(visible(text))
+    return Markup(f"<bdi>{visible(text)}</bdi>")
 
 
 def isolated_token(token: str) -> Markup:
@@ -37,6 +38,11 @@ def isolated_token(token: str) -> Markup:
     if token and not token.strip(" "):
         return Markup("<bdi>{}</bdi>").format(_sign("␣" * len(token), counted(len(token), "blank")))
     return isolated(token)
+
+
+def breakable(name: str) -> Markup:
+    """A name with underscores, which may be broken after each of them."""
+    return Markup("<wbr>").join(Markup.escape(piece) for piece in re.split("(?<=_)", name))
 
 
 def _character(character: str) -> Markup:

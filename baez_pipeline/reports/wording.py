@@ -1,12 +1,9 @@
 """How results are named and how their numbers are written: one place, so that no two pages differ.
 
-Goes in: names of metrics, formats of numbers, colours of methods. Stays out: layout.
+Goes in: formats of numbers and counts, colours of methods. Stays out: names of metrics (measures.py), layout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from baez_pipeline.statistics.metrics import CHANCE, Metric
 
 MISSING = "–"
 MINUS = "−"
@@ -14,63 +11,6 @@ MINUS = "−"
 PALETTE = ("#3d85c6", "#d0701d", "#229a74", "#9448e8", "#c2334a", "#71718c")
 """Told apart under the common colour-vision deficiencies, and at 3:1 or more against the light and the dark
 page."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One metric on one benchmark, as people read it."""
-
-    benchmark: str
-    metric: Metric
-
-    @property
-    def metric_name(self) -> str:
-        """The metric in words, to stand under the benchmark's name."""
-        return {"accuracy": "accuracy", "auroc": "AUROC", "gap": "similarity gap"}[self.metric]
-
-    @property
-    def title(self) -> str:
-        """Benchmark and metric in words."""
-        return f"{self.benchmark.capitalize()} {self.metric_name}"
-
-    @property
-    def axis_title(self) -> str:
-        """What its values count."""
-        return {
-            "accuracy": "share of right answers per feature",
-            "auroc": "AUROC per feature",
-            "gap": "mean similarity of activating texts minus that of the others",
-        }[self.metric]
-
-    @property
-    def chance(self) -> float:
-        """What a label that tells nothing scores."""
-        return CHANCE[self.metric]
-
-    @property
-    def signed(self) -> bool:
-        """Whether values lie on both sides of 0."""
-        return self.metric == "gap"
-
-    def number(self, value: float | None) -> str:
-        """A value of this metric as text: two decimals, or sign and three for the gap, whose values are
-        small."""
-        return signed_number(value) if self.signed else plain_number(value)
-
-    def interval(self, low: float | None, high: float | None) -> str:
-        """Both ends as text; '–' where there is no interval."""
-        if low is None or high is None:
-            return MISSING
-        return f"{self.number(low)}{' to ' if self.signed else '–'}{self.number(high)}"
-
-
-HEADLINES = (
-    Measure("detection", "accuracy"),
-    Measure("fuzz", "accuracy"),
-    Measure("embedding", "auroc"),
-    Measure("embedding", "gap"),
-)
-"""The measures of the method table and of the charts."""
 
 
 def plain_number(value: float | None, decimals: int = 2) -> str:
@@ -97,11 +37,21 @@ def difference_name(method_a: str, method_b: str) -> str:
     return f"{method_a} {MINUS} {method_b}"
 
 
+def conclusion(verdict: str | None) -> str:
+    """What is concluded of two methods, in words."""
+    return {None: MISSING, "too_few": "too few features"}.get(verdict, str(verdict))
+
+
 def percent(share: float | None) -> str:
     """A share between 0 and 1 in percent, one decimal under 10 %."""
     if share is None:
         return MISSING
     return f"{share * 100:.0f} %" if share >= 0.0995 or share == 0 else f"{share * 100:.1f} %"
+
+
+def share_of_tokens(share: float) -> str:
+    """How often a feature is active, to two digits: such shares are small."""
+    return f"{share * 100:.2g} %" if share < 0.1 else percent(share)
 
 
 def activation(value: float) -> str:
@@ -124,6 +74,13 @@ def counted_range(numbers: Sequence[int], noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def p_value(value: float | None) -> str:
+    """A p-value to two digits, never as zero."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from baez_pipeline.draws import seed_of
 from baez_pipeline.errors import TableError
 from baez_pipeline.llm.chat import ChatModel, Purpose
 from baez_pipeline.llm.in_flight import as_finished
+from baez_pipeline.scoring.controls import Judged
 from baez_pipeline.tables import JudgedExamples, Outcome
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ def open_benchmark(
         case "detection":
             from baez_pipeline.scoring.detection import Detection
 
-            return Detection(_asked_judge(name, settings, chat))
-        case "fuzz":
+            return Detection(_asked_judge("detection", settings, chat))
+        case "fuzz_random" | "fuzz_contrastive":
             from baez_pipeline.scoring.fuzz import Fuzz
 
-            return Fuzz(_asked_judge(name, settings, chat))
+            return Fuzz(name, _asked_judge("fuzz", settings, chat), settings.marking)
         case "embedding":
             from baez_pipeline.scoring.embedding import Embedding
 
-            return Embedding(embedder())
+            return Embedding(embedder(), settings.embedder.prompt)
 
 
 def _asked_judge(
@@ -77,10 +78,11 @@ def _asked_judge(
 
     assert chat is not None
     return AskedJudge(
-        identity=chat.identity,
+        identity=chat.identity + (", read in delphi's way" if judge.reading == "delphi" else ""),
         client=lambda purpose: DelphiClient(chat, max_tokens=judge.max_tokens, purpose=purpose),
         examples_per_prompt=judge.examples_per_prompt,
         temperature=judge.sent_temperature,
+        reading=judge.reading,
     )
 
 
@@ -91,19 +93,21 @@ def judge_labels(
     *,
     seed: int,
     concurrency: int,
-) -> Iterator[tuple[str, str, pl.DataFrame]]:
+) -> Iterator[tuple[str, str, int, pl.DataFrame]]:
     """Each label's judgements, as soon as they are there.
 
     Args:
         benchmark: the benchmark.
-        labels: Labels of any features and methods; one table comes back for each row.
+        labels: whose examples are judged (`feature`), whose label it is (`method`, `shuffle`, `label_from`), and the
+            label with what became of it (`label`, `outcome`, `detail`); one table comes back for each row. An empty
+            label is judged like any other.
         splits: ExampleSplits of those features.
-        seed: the experiment's; examples are asked about in an order that follows from it and the feature alone, so
-            that all methods meet the same one.
+        seed: the experiment's; examples are marked, and asked about in an order, that follow from it and the feature
+            alone, so that all labels meet the same ones.
         concurrency: labels in flight.
 
     Yields:
-        Feature, method and its JudgedExamples: one row for each test example and negative.
+        Feature, method, shuffle and its JudgedExamples: one row for each test example and negative.
 
     Raises:
         TableError: a label's feature has no test example and no negative in `splits`.
@@ -111,7 +115,7 @@ def judge_labels(
     """
     by_feature = splits.partition_by("feature", as_dict=True)
 
-    async def judge(label: dict[str, Any]) -> tuple[str, str, pl.DataFrame]:
+    async def judge(label: dict[str, Any]) -> tuple[str, str, int, pl.DataFrame]:
         own_splits = by_feature.get((label["feature"],))
         judgements = [] if own_splits is None else await _judge_label(benchmark, label, own_splits, seed=seed)
         if not judgements:
@@ -119,7 +123,7 @@ def judge_labels(
                 f"example_splits holds neither test examples nor negatives of feature {label['feature']}, whose label "
                 "is to be scored: make that table first."
             )
-        return label["feature"], label["method"], _table(judgements, label, benchmark)
+        return label["feature"], label["method"], label["shuffle"], _table(judgements, label, benchmark)
 
     jobs = (functools.partial(judge, label) for label in labels.iter_rows(named=True))
     yield from as_finished(jobs, limit=concurrency)
@@ -128,39 +132,45 @@ def judge_labels(
 async def _judge_label(
     benchmark: "Benchmark", label: dict[str, Any], splits: pl.DataFrame, *, seed: int
 ) -> "list[Judgement]":
-    from baez_pipeline.scoring.examples import shown_examples
     from baez_pipeline.scoring.judgement import Judgement
 
-    examples = shown_examples(splits, marks=benchmark.marks)
+    examples = benchmark.examples(splits, seed=seed)
     if label["outcome"] != Outcome.OK:
         reason = f"There is no label to score: {label['detail'] or label['outcome']}"
         return [Judgement(example=shown, outcome=Outcome.NO_LABEL, detail=reason) for shown in examples]
-    reasons = [shown.why_not_judged(marks=benchmark.marks) for shown in examples]
-    usable = [shown for shown, reason in zip(examples, reasons, strict=True) if reason is None]
+    usable = [shown for shown in examples if shown.problem is None]
     order = seed_of(seed, "order of examples", label["feature"])
-    purpose = Purpose(asset=f"scores_{benchmark.name}", feature=label["feature"], method=label["method"])
-    judged = await benchmark.judge(label["label"], usable, seed=order, purpose=purpose) if usable else []
+    judged = (
+        await benchmark.judge(label["label"], usable, seed=order, purpose=_purpose(benchmark, label)) if usable else []
+    )
     return [
         *judged,
         *(
-            Judgement(example=shown, outcome=Outcome.NO_EVIDENCE, detail=reason)
-            for shown, reason in zip(examples, reasons, strict=True)
-            if reason is not None
+            Judgement(example=shown, outcome=Outcome.NO_EVIDENCE, detail=shown.problem)
+            for shown in examples
+            if shown.problem is not None
         ),
     ]
+
+
+def _purpose(benchmark: "Benchmark", label: dict[str, Any]) -> Purpose:
+    judged = Judged(label["method"], label["shuffle"])
+    return Purpose(asset=f"scores_{benchmark.name}", feature=label["feature"], method=judged.part)
 
 
 def _table(judgements: "list[Judgement]", label: dict[str, Any], benchmark: "Benchmark") -> pl.DataFrame:
     rows = [
         {
-            "feature": label["feature"],
-            "method": label["method"],
+            **{name: label[name] for name in ("feature", "method", "shuffle", "label_from", "label")},
             "benchmark": benchmark.name,
             "example": judgement.example.example,
             "truth": judgement.example.truth,
+            "kind": judgement.example.kind,
+            "relative_activation": judgement.example.relative_activation,
             "answer": judgement.answer,
             "probability": judgement.probability,
             "similarity": judgement.similarity,
+            "truncated": judgement.truncated,
             "shown": judgement.shown,
             "judge": benchmark.identity,
             "outcome": judgement.outcome.value,

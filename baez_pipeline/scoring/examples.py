@@ -1,6 +1,7 @@
 """Examples as judges see them: the shown text of a window, and a feature's examples as delphi's record.
 
-Goes in: what is done to an example before any benchmark judges it. Stays out: judging.
+Goes in: what is done to an example before any benchmark judges it. Stays out: judging, and which tokens of a negative
+are marked (`marking`).
 
 delphi lists the examples of one question as lines "Example i: text", and marks tokens with << and >>. Whatever could be
 taken for either is replaced in the text beforehand, one character for one, so that a judge's question has one reading
@@ -17,34 +18,35 @@ import torch
 from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRecord, NonActivatingExample
 
+ACTIVE, SAME_TEXT = "active", "same_text"
+"""Kinds of judged examples that are made of test examples; those of negatives are the splits' own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShownExample:
     """The window of one example, token by token, as it is shown."""
 
     example: str
-    truth: bool
+    kind: str
+    """As in JudgedExamples."""
     tokens: list[str]
     token_ids: list[int]
     activations: list[float]
-    """The target feature's; on negatives what fuzz marks: the donor's (audit row 36), or the drawn token."""
+    """By which delphi marks: the target feature's in test examples; in negatives the donor's, 0 in a silent context."""
+    relative_activation: float | None = None
+    """Peak of a test example over the feature's largest."""
+    problem: str | None = None
+    """Why there is nothing to judge here, in a sentence; None for a usable example."""
+
+    @property
+    def truth(self) -> bool:
+        """What a judge should answer."""
+        return self.kind == ACTIVE
 
     @property
     def text(self) -> str:
         """What is shown, without marks."""
         return "".join(self.tokens)
-
-    def why_not_judged(self, *, marks: bool) -> str | None:
-        """Why there is nothing to judge here, in a sentence; None for a usable example.
-
-        Args:
-            marks: the benchmark asks about marked tokens, so that there must be one.
-        """
-        if not self.text.strip():
-            return "The shown window holds no text."
-        if marks and max(self.activations) <= 0:
-            return "No token of the shown window is active, so there is nothing to mark."
-        return None
 
 
 def shown_examples(splits: pl.DataFrame, *, marks: bool) -> list[ShownExample]:
@@ -61,18 +63,17 @@ def shown_examples(splits: pl.DataFrame, *, marks: bool) -> list[ShownExample]:
 def _shown(row: dict[str, Any], *, marks: bool) -> ShownExample:
     window = slice(row["window_start"], row["window_end"])
     tokens = [shown_token(token, marks=marks) for token in row["tokens"][window]]
-    values = row["activations"] if row["role"] == "test" else row["donor_activations"]
-    if values is None:
-        # A silent context of the feature's own record: fuzz asks about the token that was drawn as its peak.
-        values = [float(position == row["peak_position"]) for position in range(len(row["tokens"]))]
-    activations = values[window]
+    is_test = row["role"] == "test"
+    values = row["activations"] if is_test or row["donor_activations"] is None else row["donor_activations"]
     return ShownExample(
         example=row["example"],
-        truth=row["role"] == "test",
+        kind=ACTIVE if is_test else row["negative_kind"],
         tokens=tokens,
         token_ids=row["token_ids"][window] if row["token_ids"] else [],
         # A token that is not shown cannot be marked.
-        activations=[value if token else 0.0 for value, token in zip(activations, tokens, strict=True)],
+        activations=[value if token else 0.0 for value, token in zip(values[window], tokens, strict=True)],
+        relative_activation=row["relative_activation"] if is_test else None,
+        problem=None if "".join(tokens).strip() else "The shown window holds no text.",
     )
 
 

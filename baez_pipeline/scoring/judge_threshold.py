@@ -1,4 +1,4 @@
-"""The likelihood judge's wording, and its thresholds, which `embedded/judge_calibration.py` fitted beforehand."""
+"""The embedded judge's thresholds, which `embedded/judge_calibration.py` fitted beforehand."""
 
 import functools
 from pathlib import Path
@@ -11,26 +11,20 @@ from baez_pipeline.errors import SourceError
 
 Question = Literal["detection", "fuzz"]
 
-LEADS: dict[Question, str] = {
-    "detection": "\n\nThe text above mentions",
-    "fuzz": '\n\nIn the text above, "{marked}" is about',
-}
-"""What stands between text and label."""
-
 CALIBRATION = DATA / "judge_calibration.json"
 
 
 class Threshold(BaseModel):
-    """Where a gain becomes the answer "active", and how fast the probability rises there (nats per token)."""
+    """Where a log-likelihood ratio becomes the answer "active", and how fast the probability rises there."""
 
     model_config = ConfigDict(frozen=True)
 
     threshold: float
     scale: float = Field(gt=0)
 
-    def log_odds(self, gain: float) -> float:
+    def log_odds(self, ratio: float) -> float:
         """Log-odds of "active": 0 at the threshold, 1 a scale above it."""
-        return (gain - self.threshold) / self.scale
+        return (ratio - self.threshold) / self.scale
 
 
 @functools.lru_cache(maxsize=1)
@@ -44,7 +38,7 @@ def thresholds(path: Path = CALIBRATION) -> dict[str, Threshold]:
         return _Calibration.model_validate_json(path.read_bytes()).questions
     except (OSError, ValidationError) as error:
         raise SourceError(
-            f"The likelihood judge's thresholds cannot be read from {path}: {error}. "
+            f"The embedded judge's thresholds cannot be read from {path}: {error}. "
             "Restore the file, or fit them again with: python -m baez_pipeline.embedded.judge_calibration"
         ) from error
 

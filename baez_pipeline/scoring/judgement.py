@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import polars as pl
+
 from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.scoring.examples import ShownExample
 from baez_pipeline.tables import Outcome
@@ -18,6 +20,7 @@ class Judgement:
     answer: bool | None = None
     probability: float | None = None
     similarity: float | None = None
+    truncated: bool | None = None
     outcome: Outcome = Outcome.OK
     detail: str | None = None
 
@@ -26,12 +29,19 @@ class Benchmark(Protocol):
     """A way of judging labels. Building one is cheap: models are loaded when the first label is judged."""
 
     name: str
-    marks: bool
-    """Whether active tokens are marked in what is shown."""
 
     @property
     def identity(self) -> str:
         """The judge with its revision and whatever else changes its answers."""
+        ...
+
+    def examples(self, splits: pl.DataFrame, *, seed: int) -> list[ShownExample]:
+        """The examples that every label of a feature is judged by, in the order of their ranks.
+
+        Args:
+            splits: ExampleSplits of one feature.
+            seed: of what is drawn in making them.
+        """
         ...
 
     async def judge(
@@ -41,7 +51,7 @@ class Benchmark(Protocol):
 
         Args:
             label: of one feature, by one method.
-            examples: with something to judge in them (`ShownExample.why_not_judged`).
+            examples: of `examples`, those without a problem.
             seed: of the order in which the examples are asked about.
             purpose: what a judge's questions are for.
 

@@ -1,13 +1,12 @@
-"""SmolLM2 as a judge: by likelihood, since a model of 135 million parameters cannot be asked.
+"""The embedded judge of detection and fuzz: SmolLM2's lower blocks, trained to compare labels with words.
 
-How much likelier does a text make a label? The gain is log p(label | text) - log p(label), per token of the label; for
-fuzz the label is said of the marked words. A gain over a threshold is the answer "active". The threshold was fitted
-beforehand on texts that no experiment scores (`embedded/judge_calibration.py`, which also holds the figures).
-
-For a model without contradictions the gain would be the same from the other side, log p(text | label) - log p(text), as
-in delphi's surprisal scorer (`delphi.scorers.SurprisalScorer`; Paulo et al., 2410.13928). SmolLM2 judges better from
-this side: AUROC .79 against .65 for detection and .95 against .79 for fuzz, on 24 planted features, topics and single
-words, with 10 windows of 32 tokens of either kind.
+A model of 135 million parameters cannot be asked, and how much likelier a text makes a label, as SmolLM2 has it, tells
+topics apart but not words: a text that holds "however" does not make `the word "however"` likelier. So an adapter was
+trained on rules whose truth is known (`embedded/judge_training.py`). The judge gives, for every token, the logarithm of
+a likelihood ratio: how much likelier the label makes it that the token is active rather than silent. Detection adds up
+the odds of all tokens, since one active token is enough; fuzz averages those of the marked ones. What is above a
+threshold is the answer "active"; it was fitted on texts that no experiment scores and on words that no rule of the
+training named (`embedded/judge_calibration.py`, which also holds the figures).
 
 The judge stands behind delphi's `Client`. Of a question it reads the last message only, label and examples: delphi's
 instructions and few-shot examples would be noise to it.
@@ -17,13 +16,15 @@ import math
 import re
 from collections.abc import Sequence
 
+import torch
+
 from baez_pipeline.features.shown_text import as_written
+from baez_pipeline.llm.delphi_client import FailedAnswerError
 from baez_pipeline.llm.delphi_import import Client, Logprobs, Response, Top_Logprob
 from baez_pipeline.llm.smollm2 import IDENTITY
-from baez_pipeline.scoring.judge_threshold import LEADS, Question, thresholds
-from baez_pipeline.scoring.label_likelihood import Beginning, label_log_probabilities
-
-LEADS_WITHOUT_TEXT: dict[Question, str] = {"detection": "The text above mentions", "fuzz": "The text above is about"}
+from baez_pipeline.scoring.judge_reading import log_odds_by_token
+from baez_pipeline.scoring.judge_threshold import Question, thresholds
+from baez_pipeline.tables import Outcome
 
 
 class LikelihoodJudge(Client):  # type: ignore[misc]
@@ -36,17 +37,18 @@ class LikelihoodJudge(Client):  # type: ignore[misc]
 
     @property
     def identity(self) -> str:
-        """The model with its revision, the question and its threshold; the wording is the calibration's."""
+        """The model with its revision, the question and its threshold; the adapter is the calibration's."""
         return f"{IDENTITY} by likelihood, {self._question} over {self._threshold.threshold:+.4f}"
 
     async def generate(self, prompt: list[dict[str, str]], **_: object) -> Response:
         """Answers for all examples of a question, as the list that delphi asks for, with log-probabilities.
 
         Raises:
-            FailedAnswerError: text and label together exceed the model's context.
+            FailedAnswerError: see `log_likelihood_ratios`.
         """
         label, shown = read_question(prompt[-1]["content"])
-        return _response([self._threshold.log_odds(gain) for gain in gains(self._question, label, shown)])
+        ratios = log_likelihood_ratios(self._question, label, shown)
+        return _response([self._threshold.log_odds(ratio) for ratio in ratios])
 
 
 def read_question(message: str) -> tuple[str, list[str]]:
@@ -75,39 +77,34 @@ def read_marks(shown: str) -> tuple[str, list[tuple[int, int]]]:
     return text, marked
 
 
-def gains(question: Question, label: str, shown: Sequence[str]) -> list[float]:
-    """log p(label | text) - log p(label) for each text, in nats per token of the label.
+def log_likelihood_ratios(question: Question, label: str, shown: Sequence[str]) -> list[float]:
+    """How much likelier "active" is than "silent" for each text, by the label, as a logarithm and before calibration.
 
     Args:
         question: whether the label is said of the text or of its marked words.
-        label: on one line, not empty.
+        label: on one line; an empty one is judged like any other.
         shown: texts as they are shown, for fuzz with marks.
 
     Raises:
-        FailedAnswerError: text and label together exceed the model's context.
+        FailedAnswerError: a text holds no token, text or label exceeds the model's context, or nothing is marked.
     """
-    after_texts = label_log_probabilities([beginning(question, text) for text in shown], label)
-    (alone,) = label_log_probabilities([Beginning("", LEADS_WITHOUT_TEXT[question])], label)
-    return [after_text - alone for after_text in after_texts]
+    return [_log_likelihood_ratio(question, label, text) for text in shown]
 
 
-def beginning(question: Question, shown: str) -> Beginning:
-    """What the label is put after, for a text as it is shown."""
+def _log_likelihood_ratio(question: Question, label: str, shown: str) -> float:
     if question == "detection":
-        return Beginning(as_written(shown).strip(), LEADS[question])
+        log_odds, _ = log_odds_by_token(as_written(shown), label)
+        return float(log_odds.logsumexp(0))
     text, marked = read_marks(shown)
-    # A word that is marked twice is named once.
-    words = dict.fromkeys(as_written(_whole_words(text, *span)).strip() for span in marked)
-    return Beginning(as_written(text).strip(), LEADS[question].format(marked=", ".join(words)))
+    log_odds, spans = log_odds_by_token(as_written(text), label)
+    chosen = torch.tensor([_overlaps_any(span, marked) for span in spans])
+    if not chosen.any():
+        raise FailedAnswerError(Outcome.ERROR, "No word of the text is marked.")
+    return float(log_odds[chosen].logsumexp(0)) - math.log(int(chosen.sum()))
 
 
-def _whole_words(text: str, start: int, end: int) -> str:
-    """The span with the rest of the words that it cuts: a token may be a piece of a word, which says little alone."""
-    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
-        start -= 1
-    while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
-        end += 1
-    return text[start:end]
+def _overlaps_any(span: tuple[int, int], others: Sequence[tuple[int, int]]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in others)
 
 
 def _response(log_odds: Sequence[float]) -> Response:

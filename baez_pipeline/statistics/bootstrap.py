@@ -1,16 +1,23 @@
-"""The interval of a mean over features, by bootstrap.
+"""Intervals over features, by bootstrap.
 
 Goes in: resampling of features. Stays out: which numbers are averaged.
+
+The feature is what is resampled, with all that belongs to it. A mean over features whose feature has several values
+(scores with several labels of others, say) takes each feature's own mean first, and `mean_interval` of those: each
+feature counts once, and its values are not taken for independent ones. A statistic over labels, of which a feature has
+several, takes `clustered_interval`.
 """
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 Values = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 _NUMBERS_AT_ONCE = 4_000_000
 """Resampled numbers held in memory at a time (32 MB); scipy's default holds resamples x features, and for
@@ -24,6 +31,9 @@ class Interval(NamedTuple):
     high: float | None
 
 
+NO_INTERVAL = Interval(None, None)
+
+
 def mean_interval(values: Values, *, confidence: float, resamples: int, seed: int) -> Interval:
     """Two-sided interval of the mean of `values` (shape: features), by BCa bootstrap over features.
 
@@ -32,29 +42,84 @@ def mean_interval(values: Values, *, confidence: float, resamples: int, seed: in
     answer (values that differ by rounding alone, say) the percentile interval of the same resamples takes
     its place.
 
+    Of few features it is too narrow, as bootstrap intervals are: at 95 % it held the true mean of normal values 85 %
+    of the time for 6 features, 91 % for 12, and 94 % for 40 (simulated).
+
     Raises:
         ValueError: a value is not finite; leave missing scores out first.
     """
     if not np.isfinite(values).all():
         raise ValueError("mean_interval needs finite values: leave missing scores out first")
     if len(values) < 3:
-        return Interval(None, None)
+        return NO_INTERVAL
     if np.ptp(values) == 0:
         return Interval(float(values[0]), float(values[0]))
+    return _bca(values, np.mean, len(values), confidence=confidence, resamples=resamples, seed=seed)
+
+
+def clustered_interval(
+    statistic: Callable[[Values], Values],
+    features: Indices,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Interval:
+    """Two-sided BCa interval of a statistic over rows of which a feature has several.
+
+    Features are resampled, each with all its rows. scipy.stats.bootstrap resamples numbers one by one; here these
+    are the features' places, and the statistic is told how often each row was drawn.
+
+    Args:
+        statistic: from counts of shape (resamples, rows) to values of shape (resamples,); NaN where it is undefined.
+        features: shape (rows,), the place of each row's feature, 0 to n - 1.
+        confidence: of the interval, 0 to 1.
+        resamples: how many.
+        seed: of the resamples.
+
+    Returns:
+        No interval under 3 features, or where the statistic of all rows or of most resamples is undefined.
+    """
+    n_features = int(features.max()) + 1 if len(features) else 0
+    if n_features < 3:
+        return NO_INTERVAL
+
+    def of_drawn(places: Indices, axis: int) -> Values:
+        drawn = np.moveaxis(places, axis, -1).reshape(-1, places.shape[axis])
+        shifted = drawn + np.arange(len(drawn))[:, None] * n_features
+        counts = np.bincount(shifted.ravel(), minlength=len(drawn) * n_features).reshape(-1, n_features)
+        return statistic(counts[:, features].astype(np.float64)).reshape(np.delete(places.shape, axis))
+
+    return _bca(np.arange(n_features), of_drawn, len(features), confidence=confidence, resamples=resamples, seed=seed)
+
+
+def _bca(
+    sample: Values | Indices,
+    statistic: Callable[..., Any],
+    rows: int,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Interval:
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         drawn = stats.bootstrap(
-            (values,),
-            np.mean,
+            (sample,),
+            statistic,
             n_resamples=resamples,
-            batch=max(1, _NUMBERS_AT_ONCE // len(values)),
+            batch=max(1, _NUMBERS_AT_ONCE // rows),
             confidence_level=confidence,
             method="BCa",
+            vectorized=True,
             rng=np.random.default_rng(seed),
         )
     ends = drawn.confidence_interval
     if not (np.isfinite(ends.low) and np.isfinite(ends.high)):
+        defined = drawn.bootstrap_distribution[np.isfinite(drawn.bootstrap_distribution)]
+        if len(defined) < resamples / 2:
+            return NO_INTERVAL
         tail = (1 - confidence) / 2
-        low, high = np.quantile(drawn.bootstrap_distribution, [tail, 1 - tail])
+        low, high = np.quantile(defined, [tail, 1 - tail])
         return Interval(float(low), float(high))
     return Interval(float(ends.low), float(ends.high))

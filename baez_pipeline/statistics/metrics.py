@@ -11,18 +11,30 @@ import polars as pl
 from baez_pipeline import experiment
 from baez_pipeline.errors import TableError
 
-Metric = Literal["accuracy", "auroc", "gap"]
+Metric = Literal["accuracy", "balanced_accuracy", "auroc", "gap"]
+PrimaryMetric = Literal["auroc", "balanced_accuracy"]
 
+_OF_ANSWERS: tuple[Metric, ...] = ("accuracy", "balanced_accuracy", "auroc")
 METRICS: dict[str, tuple[Metric, ...]] = {
-    "detection": ("accuracy", "auroc"),
-    "fuzz": ("accuracy", "auroc"),
+    "detection": _OF_ANSWERS,
+    "fuzz_random": _OF_ANSWERS,
+    "fuzz_contrastive": _OF_ANSWERS,
     "embedding": ("auroc", "gap"),
 }
 """The columns of FeatureScores that say something, per benchmark."""
 
-CHANCE: dict[Metric, float] = {"accuracy": 0.5, "auroc": 0.5, "gap": 0.0}
+CHANCE: dict[Metric, float] = {"accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": 0.5, "gap": 0.0}
 """What a label that tells nothing scores on average. For accuracy: of a judge that guesses, whatever its
 leaning, where there are as many test examples as negatives."""
+
+
+def primary_metric(scores: pl.DataFrame) -> PrimaryMetric:
+    """AUROC where the judge gives probabilities or similarities, balanced accuracy where it gives answers alone.
+
+    Args:
+        scores: FeatureScores of one benchmark.
+    """
+    return "auroc" if scores["auroc"].is_not_null().any() else "balanced_accuracy"
 
 
 def methods_in(frame: pl.DataFrame) -> list[str]:
@@ -35,32 +47,35 @@ def benchmarks_in(frame: pl.DataFrame) -> list[str]:
     return _in_order(frame["benchmark"].unique().to_list(), experiment.BENCHMARKS)
 
 
-def require_one_row_each(scores: pl.DataFrame) -> None:
-    """Check that FeatureScores has one row per feature, method and benchmark.
+def require_one_row_each(scores: pl.DataFrame, *key: str) -> None:
+    """Check that FeatureScores has one row per value of these columns, of which the first is the feature.
 
     Raises:
         TableError: a row stands there twice, which would count its feature twice in every mean.
     """
-    key = ["feature", "method", "benchmark"]
     repeated = scores.filter(scores.select(key).is_duplicated())
     if repeated.height:
-        first = " / ".join(repeated.row(0, named=True)[name] for name in key)
+        first = " / ".join(str(repeated.row(0, named=True)[name]) for name in key)
         raise TableError(
-            f"FeatureScores holds more than one row for {first}; expected one per feature, method and "
-            "benchmark. Read each feature's scores once."
+            f"FeatureScores holds more than one row for {first}; expected one per {', '.join(key)}. "
+            "Read each feature's scores once; where no shuffle is named, those of its own labels (shuffle 0)."
         )
 
 
 def metric_values(scores: pl.DataFrame, *, method: str, benchmark: str, metric: Metric) -> pl.DataFrame:
     """The values of one metric where there are any: columns `feature`, `value`, sorted by feature.
 
-    Sorted, because the order of the values decides which of them a seeded resample draws.
+    A feature with several rows (its examples judged with several labels of others) counts once, with their mean: rows
+    of one feature are not independent. Sorted, because the order of the values decides which of them a seeded resample
+    draws.
     """
     return (
         scores.filter(pl.col("method") == method, pl.col("benchmark") == benchmark)
-        .select("feature", value=pl.col(metric).fill_nan(None))
+        .select("feature", "shuffle", value=pl.col(metric).fill_nan(None))
         .drop_nulls("value")
-        .sort("feature")
+        .sort("feature", "shuffle")
+        .group_by("feature", maintain_order=True)
+        .agg(pl.col("value").mean())
     )
 
 

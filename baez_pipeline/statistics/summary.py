@@ -1,4 +1,4 @@
-"""Every metric of every method on every benchmark, over all features.
+"""Every metric of every method and control on every benchmark, over all features.
 
 Goes in: the table ScoreSummary. Stays out: differences between methods.
 """
@@ -21,40 +21,52 @@ from baez_pipeline.statistics.metrics import (
 )
 from baez_pipeline.tables import ScoreSummary
 
+GROUPS = {
+    ("real", "own"): pl.col("planted").is_null() & (pl.col("shuffle") == 0),
+    ("real", "shuffled"): pl.col("planted").is_null() & (pl.col("shuffle") > 0),
+    ("planted", "own"): pl.col("planted").is_not_null() & (pl.col("shuffle") == 0),
+    ("planted", "shuffled"): pl.col("planted").is_not_null() & (pl.col("shuffle") > 0),
+}
+"""Features and labels that are summed up apart: rows of FeatureScores."""
+
 
 def score_summary(scores: pl.DataFrame, settings: Statistics, seed: int) -> dy.DataFrame[ScoreSummary]:
-    """One row per method, benchmark and metric of the benchmark, from FeatureScores of any features.
+    """One row per group, method, benchmark and metric of the benchmark, from FeatureScores of any features.
 
-    A method that was judged on a benchmark has its rows even where no feature got a value: the mean is null
-    then, and the failure rate says why. Features without a value count in the failure rate alone.
+    A feature that was judged with several labels of others counts once, with their mean. A method that was judged on a
+    benchmark has its rows even where no feature got a value: the mean is null then, and the failure rate says why.
+    Features without a value count in the failure rate alone.
 
     Raises:
-        TableError: a feature has two rows for one method and benchmark.
+        TableError: a feature has two rows for one method, shuffle and benchmark.
     """
-    require_one_row_each(scores)
+    require_one_row_each(scores, "feature", "method", "shuffle", "benchmark")
     rows = []
-    for method in methods_in(scores):
-        judged = scores.filter(pl.col("method") == method)
-        for benchmark in benchmarks_in(judged):
-            rows += [_row(judged, method, benchmark, metric, settings, seed) for metric in METRICS[benchmark]]
+    for (features, labels), is_of_group in GROUPS.items():
+        group = scores.filter(is_of_group)
+        for method in methods_in(group):
+            judged = group.filter(pl.col("method") == method)
+            for benchmark in benchmarks_in(judged):
+                names = {"features": features, "labels": labels, "method": method, "benchmark": benchmark}
+                rows += [_row(judged, names, metric, settings, seed) for metric in METRICS[benchmark]]
     return ScoreSummary.validate(pl.DataFrame(rows, schema=ScoreSummary.create_empty().schema), cast=True)
 
 
 def _row(
-    scores: pl.DataFrame, method: str, benchmark: str, metric: Metric, settings: Statistics, seed: int
+    judged: pl.DataFrame, names: dict[str, str], metric: Metric, settings: Statistics, seed: int
 ) -> dict[str, Any]:
-    values = metric_values(scores, method=method, benchmark=benchmark, metric=metric)["value"]
+    method, benchmark = names["method"], names["benchmark"]
+    values = metric_values(judged, method=method, benchmark=benchmark, metric=metric)["value"]
     low, high = mean_interval(
         values.to_numpy(),
         confidence=settings.confidence,
         resamples=settings.resamples,
-        seed=seed_of(seed, "score_summary", method, benchmark, metric),
+        seed=seed_of(seed, "score_summary", *names.values(), metric),
     )
-    counts = scores.filter(pl.col("benchmark") == benchmark).select(pl.col("n_answered", "n_failed").sum())
+    counts = judged.filter(pl.col("benchmark") == benchmark).select(pl.col("n_answered", "n_failed").sum())
     n_answered, n_failed = counts.row(0)
     return {
-        "method": method,
-        "benchmark": benchmark,
+        **names,
         "metric": metric,
         "n_features": len(values),
         "mean": values.mean(),

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import TableError
-from baez_pipeline.steps.step import Step, units
+from baez_pipeline.features.roster import Roster
+from baez_pipeline.steps.step import FromOthers, Step, units
 from baez_pipeline.store import Address, Entry, hash_of
 from baez_pipeline.tables import Pages
 
@@ -38,6 +39,8 @@ class Chain:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = {step.name: step for step in steps}
+        # Every fingerprint asks for it; read anew when the table has changed.
+        self._roster: tuple[str, Roster] | None = None
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps.values())
@@ -45,15 +48,27 @@ class Chain:
     def __getitem__(self, name: str) -> Step:
         return self._steps[name]
 
-    def kept_features(self, equipment: Equipment) -> list[str]:
-        """The roster's kept features, sorted by key: the order in which partitions are registered and backfilled.
+    def roster(self, equipment: Equipment) -> Roster:
+        """The roster's kept features, real and planted, with their partners.
 
         Raises:
             TableError: there is no roster yet.
         """
         step = self._steps["feature_sample"]
-        roster = equipment.store.read(Address(table=step.name), schema=step.schema)
-        return sorted(roster.filter(pool="sampled", outcome="kept")["feature"])
+        address = Address(table=step.name)
+        entry = equipment.store.entry(address)
+        if entry is None or self._roster is None or self._roster[0] != entry.content_hash:
+            table = equipment.store.read(address, schema=step.schema)
+            self._roster = (entry.content_hash if entry else "", Roster.of(table))
+        return self._roster[1]
+
+    def kept_features(self, equipment: Equipment) -> list[str]:
+        """The features that have partitions, sorted by key: the order in which they are registered and backfilled.
+
+        Raises:
+            TableError: there is no roster yet.
+        """
+        return list(self.roster(equipment).features)
 
     def addresses(self, step: Step, equipment: Equipment, features: Sequence[str | None]) -> list[Address]:
         """Where a step's tables lie for features, in all its parts."""
@@ -74,6 +89,12 @@ class Chain:
                 if entry is None:
                     return None
                 inputs[address.path] = entry.content_hash
+        others = self._from_others(step, equipment, feature, part)
+        for address in others.tables:
+            entry = equipment.store.entry(address)
+            if entry is None:
+                return None
+            inputs[address.path] = entry.content_hash
         return hash_of(
             {
                 "step": step.name,
@@ -81,8 +102,17 @@ class Chain:
                 "version": step.version,
                 "depends_on": step.depends_on(equipment, part),
                 "inputs": inputs,
+                "facts": dict(others.facts),
             }
         )
+
+    def waits_for_others(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> bool:
+        """Whether a table cannot be made yet because another feature's table is missing."""
+        others = self._from_others(step, equipment, feature, part).tables
+        return any(equipment.store.entry(address) is None for address in others)
+
+    def _from_others(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> FromOthers:
+        return FromOthers() if feature is None else step.from_others(self.roster(equipment), feature, part)
 
     def standings(self, equipment: Equipment) -> Iterator[tuple[Step, list[Standing]]]:
         """How every table of the experiment stands, step by step. Without a roster, per-feature steps have none yet.
@@ -95,17 +125,16 @@ class Chain:
         except TableError:
             features = []
         for step in self:
-            units: list[str | None] = [*features] if step.per_feature else [None]
-            parts = step.parts(equipment) if step.per_feature else (None,)
             standings = []
-            for part in parts:
+            for feature, part in units(step, equipment, features):
+                state, entry = self.state(step, equipment, feature, part)
                 upstream = set().union(*(not_fresh[table] for table in step.reads(part)))
-                for unit in units:
-                    state, entry = self.state(step, equipment, unit, part)
-                    # A table over all features stands behind any of theirs, one over a feature behind its own.
-                    if state is State.FRESH and (upstream & {unit, None} if step.per_feature else upstream):
-                        state = State.STALE
-                    standings.append(Standing(feature=unit, part=part, state=state, entry=entry))
+                # A table over all features stands behind any of theirs, one over a feature behind its own.
+                behind = bool(upstream & {feature, None} if step.per_feature else upstream)
+                others = self._from_others(step, equipment, feature, part).tables
+                behind = behind or any(address.feature in not_fresh[address.table] for address in others)
+                state = State.STALE if state is State.FRESH and behind else state
+                standings.append(Standing(feature=feature, part=part, state=state, entry=entry))
             not_fresh[step.name] = {found.feature for found in standings if found.state is not State.FRESH}
             yield step, standings
 

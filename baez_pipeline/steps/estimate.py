@@ -23,7 +23,9 @@ from baez_pipeline.scoring import judge_labels, open_benchmark
 from baez_pipeline.steps.chain import Chain
 from baez_pipeline.steps.labels import writing
 from baez_pipeline.steps.running import Progress, run_step
+from baez_pipeline.steps.scores import labels_to_judge
 from baez_pipeline.steps.stand_ins import stand_in_explanations, stand_in_labels
+from baez_pipeline.steps.step import units
 from baez_pipeline.store import Address
 
 FEATURES_COUNTED = 40
@@ -77,7 +79,9 @@ def estimate(
     """
     run_step(chain, chain["feature_sample"], equipment, tell=tell)
     kept = chain.kept_features(equipment)
-    counted = kept[:FEATURES_COUNTED]
+    # Spread over all: planted features, which come last, are judged with more labels than real ones.
+    counted = [kept[place * len(kept) // FEATURES_COUNTED] for place in range(FEATURES_COUNTED)]
+    counted = list(dict.fromkeys(counted))
     for name in FREE_STEPS[1:]:
         run_step(chain, chain[name], equipment, counted, tell=tell)
     return _Counter(chain, equipment, counted, scale=len(kept) / len(counted)).estimate(len(kept))
@@ -133,17 +137,25 @@ class _Counter:
         settings = experiment.scoring.judge
         if not isinstance(settings, HttpModel):
             return []
-        methods = experiment.labeling.methods
-        tables = {method: self._table(f"labels_{method}") for method in methods}
-        stand_ins = stand_in_labels(self._features, methods, words=experiment.labeling.maximum_words)
-        labels = pl.concat(
-            stand_ins.filter(method=method) if table is None else table for method, table in tables.items()
-        )
+        methods, roster = experiment.labeling.methods, self._chain.roster(self._equipment)
+        tables: dict[str, pl.DataFrame | None] = {method: self._table(f"labels_{method}") for method in methods}
+        stand_ins = stand_in_labels(roster.features, methods, words=experiment.labeling.maximum_words)
+
+        def written(method: str, features: Sequence[str]) -> pl.DataFrame:
+            # A partner may be one that is not counted, or not labelled yet.
+            there = tables[method]
+            stood_in = stand_ins.filter(pl.col("method") == method, pl.col("feature").is_in(features))
+            if there is None:
+                return stood_in
+            return pl.concat([there, stood_in.join(there, on="feature", how="anti")])
+
         model = self._counting(settings)
         for name in experiment.scoring.benchmarks:
             if name == "embedding":
                 continue
             benchmark = open_benchmark(name, experiment.scoring, chat=model, embedder=lambda: self._equipment.embedder)
+            asked = units(self._chain[f"scores_{name}"], self._equipment, self._features)
+            labels = labels_to_judge(roster, asked, written)
             _exhaust(judge_labels(benchmark, labels, splits, seed=experiment.seed, concurrency=1))
         return model.lines(self._scale)
 

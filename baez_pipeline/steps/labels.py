@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from baez_pipeline.experiment import HttpModel, Labeling, SmolLM2Writer
-from baez_pipeline.labeling import METHODS, label_features
+from baez_pipeline.experiment import Experiment, HttpModel, Labeling, SmolLM2Writer
+from baez_pipeline.labeling import METHODS, LabelMethod, label_features
 from baez_pipeline.labeling.answer import MARKER
 from baez_pipeline.labeling.method import Writing
 from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
@@ -33,13 +33,13 @@ def labels_step(method_name: str) -> Step:
         name=f"labels_{method.name}",
         schema=Labels,
         room="labeling",
+        family="labels",
         description=f"Labels by the method {method.name}, from {method.reads}.",
         version=1,
         per_feature=True,
         reads=lambda part: (method.reads,),
         depends_on=lambda equipment, part: {
-            "prompt": method.prompt,
-            "maximum_words": equipment.experiment.labeling.maximum_words,
+            "prompt": _prompt_text(method, equipment.experiment),
             "writer": _what_changes_labels(equipment.experiment.labeling),
             "seed": equipment.experiment.seed,
         },
@@ -52,12 +52,19 @@ def writing(labeling: Labeling, *, seed: int) -> Writing:
     """How the experiment's writer is asked."""
     settings = labeling.writer
     return Writing(
+        prompts=labeling.prompts,
+        numbered_examples=labeling.numbered_examples,
         maximum_words=labeling.maximum_words,
         temperature=settings.temperature if isinstance(settings, SmolLM2Writer) else settings.sent_temperature,
         max_tokens=settings.max_tokens,
         prefill=MARKER if isinstance(settings, SmolLM2Writer) and settings.prefill else None,
         seed=seed,
     )
+
+
+def _prompt_text(method: LabelMethod, experiment: Experiment) -> str:
+    asked = writing(experiment.labeling, seed=experiment.seed)
+    return method.prompt(asked).text(asked)
 
 
 def _what_changes_labels(labeling: Labeling) -> dict[str, object]:

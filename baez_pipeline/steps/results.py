@@ -1,20 +1,35 @@
-"""Steps over all features: summary, paired comparison, label distances."""
+"""Steps over all features: scores, their summary, paired comparison, label distances and specificity."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import dataframely as dy
 import polars as pl
 
 from baez_pipeline.equipment import MINILM, Equipment
-from baez_pipeline.experiment import Experiment, Statistics
+from baez_pipeline.experiment import Experiment
 from baez_pipeline.reports import as_markdown, method_table
-from baez_pipeline.scoring.feature_scores import feature_scores
+from baez_pipeline.scoring.controls import CONTROLS, RIGHT
+from baez_pipeline.scoring.feature_scores import feature_scores as work_out_scores
+from baez_pipeline.scoring.specificity import label_specificity as label_ranks
+from baez_pipeline.scoring.specificity import mean_label_cosine, shown_texts
 from baez_pipeline.statistics import label_distances as distances_between
+from baez_pipeline.statistics import label_specificity as summarise_specificity
 from baez_pipeline.statistics import method_comparison as compare_methods
 from baez_pipeline.statistics import score_summary as summarise
-from baez_pipeline.steps.step import Produced, Step, Unit, Work
+from baez_pipeline.steps.step import Check, Found, Produced, Step, Unit, Work
 from baez_pipeline.store import Address
-from baez_pipeline.tables import LabelDistances, MethodComparison, ScoreSummary
+from baez_pipeline.tables import (
+    BenchmarkVerdicts,
+    FeatureScores,
+    LabelDistances,
+    LabelSpecificity,
+    MethodComparison,
+    ScoreSummary,
+)
+
+OWN = pl.col("planted").is_null() & (pl.col("shuffle") == 0) & ~pl.col("method").is_in(CONTROLS)
+"""Rows of FeatureScores that methods are compared by: their own labels of real features."""
 
 
 def score_tables(experiment: Experiment) -> tuple[str, ...]:
@@ -22,67 +37,153 @@ def score_tables(experiment: Experiment) -> tuple[str, ...]:
     return tuple(f"scores_{benchmark}" for benchmark in experiment.scoring.benchmarks)
 
 
-def all_feature_scores(work: Work) -> pl.DataFrame:
-    """FeatureScores of every feature, method and benchmark of the experiment."""
-    judged = [work.read(table) for table in score_tables(work.equipment.experiment)]
-    return feature_scores(pl.concat(judged))
+def label_tables(experiment: Experiment) -> tuple[str, ...]:
+    """The names of the experiment's label tables."""
+    return tuple(f"labels_{method}" for method in experiment.labeling.methods)
+
+
+def all_judgements(work: Work) -> pl.DataFrame:
+    """JudgedExamples of every feature, label and benchmark of the experiment."""
+    return pl.concat(work.read(table) for table in score_tables(work.equipment.experiment))
+
+
+def over_all_features(
+    experiment: Experiment,
+    schema: type[dy.Schema],
+    make: Callable[[Work], pl.DataFrame],
+    *,
+    name: str,
+    reads: tuple[str, ...],
+    description: str,
+    room: str = "statistics",
+    depends_on: Callable[[Equipment], Mapping[str, Any]] | None = None,
+    check: Check | None = None,
+    markdown: Callable[[Equipment], str] | None = None,
+) -> Step:
+    """A step that makes one table of all features; by default it depends on the statistics' settings and the seed."""
+
+    def compute(work: Work) -> Iterator[Produced]:
+        yield Unit(), make(work)
+
+    def statistics(equipment: Equipment) -> Mapping[str, Any]:
+        return {"statistics": experiment.statistics.model_dump(mode="json"), "seed": experiment.seed}
+
+    return Step(
+        name=name,
+        schema=schema,
+        room=room,
+        description=description,
+        version=2,
+        per_feature=False,
+        reads=lambda part: reads,
+        depends_on=lambda equipment, part: (depends_on or statistics)(equipment),
+        compute=compute,
+        check=check,
+        markdown=markdown,
+    )
 
 
 def method_table_markdown(equipment: Equipment) -> str:
-    """The method-by-benchmark table of a score summary that is there."""
-    summary = equipment.store.read(Address(table="score_summary"), schema=ScoreSummary)
-    return as_markdown(method_table(summary, confidence=equipment.experiment.statistics.confidence))
+    """The method-by-benchmark table of a score summary that is there, with each benchmark's verdict."""
+    store = equipment.store
+    summary = store.read(Address(table="score_summary"), schema=ScoreSummary)
+    verdicts = store.read(Address(table="benchmark_verdicts"), schema=BenchmarkVerdicts)
+    return as_markdown(method_table(summary, verdicts, confidence=equipment.experiment.statistics.confidence))
+
+
+def _verdicts_found(equipment: Equipment) -> Found:
+    verdicts = equipment.store.read(Address(table="benchmark_verdicts"), schema=BenchmarkVerdicts)
+    found = set(verdicts["verdict"].cast(pl.String))
+    return Found(
+        passed=found == {"discriminates"},
+        serious="broken" in found,
+        details={row["benchmark"]: f"{row['verdict']}: {row['reason']}" for row in verdicts.iter_rows(named=True)},
+    )
+
+
+BENCHMARKS_DISCRIMINATE = Check(
+    name="benchmarks_discriminate",
+    description="Every benchmark tells right labels of planted features from labels of other features.",
+    find=_verdicts_found,
+)
+
+
+def feature_scores(experiment: Experiment) -> Step:
+    """The step `feature_scores`."""
+    failures = experiment.scoring.failures
+    return over_all_features(
+        experiment,
+        FeatureScores,
+        lambda work: work_out_scores(all_judgements(work), failures=failures),
+        name="feature_scores",
+        reads=score_tables(experiment),
+        description="Scores of every label of every feature on every benchmark, controls among them.",
+        room="scoring",
+        depends_on=lambda equipment: {"failures": failures},
+    )
 
 
 def score_summary(experiment: Experiment) -> Step:
-    """The step `score_summary`."""
-    return _over_scores(
+    """The step `score_summary`. It waits for the verdicts: no table of methods is shown without them."""
+    return over_all_features(
         experiment,
         ScoreSummary,
-        summarise,
+        lambda work: summarise(work.read("feature_scores"), experiment.statistics, experiment.seed),
         name="score_summary",
+        reads=("feature_scores", "benchmark_verdicts"),
         description="Each metric of each method and benchmark over features: mean, median, spread, interval, failures.",
+        check=BENCHMARKS_DISCRIMINATE,
         markdown=method_table_markdown,
     )
 
 
 def method_comparison(experiment: Experiment) -> Step:
     """The step `method_comparison`."""
-    return _over_scores(
+    return over_all_features(
         experiment,
         MethodComparison,
-        compare_methods,
+        lambda work: compare_methods(work.read("feature_scores").filter(OWN), experiment.statistics, experiment.seed),
         name="method_comparison",
-        description="Every two methods on the same features and examples: mean difference with its interval.",
+        reads=("feature_scores",),
+        description="Every two methods on the same real features and examples: different, equivalent or undecided.",
     )
 
 
-def _over_scores(
-    experiment: Experiment,
-    schema: type[dy.Schema],
-    statistic: Callable[[pl.DataFrame, Statistics, int], pl.DataFrame],
-    *,
-    name: str,
-    description: str,
-    markdown: Callable[[Equipment], str] | None = None,
-) -> Step:
-    def compute(work: Work) -> Iterator[Produced]:
-        yield Unit(), statistic(all_feature_scores(work), experiment.statistics, experiment.seed)
+def label_specificity(experiment: Experiment) -> Step:
+    """The step `label_specificity`."""
 
-    return Step(
-        name=name,
-        schema=schema,
-        room="statistics",
-        description=description,
-        version=1,
-        per_feature=False,
-        reads=lambda part: score_tables(experiment),
-        depends_on=lambda equipment, part: {
+    def make(work: Work) -> pl.DataFrame:
+        roster = work.chain.roster(work.equipment)
+        right = pl.DataFrame(
+            {"feature": list(roster.right_labels), "method": RIGHT, "label": list(roster.right_labels.values())},
+            schema={"feature": pl.String, "method": pl.String, "label": pl.String},
+        )
+        written = [work.read(table).select("feature", "method", "label") for table in label_tables(experiment)]
+        is_planted = pl.col("feature").is_in(list(roster.right_labels))
+        labels = pl.concat([*(table.filter(~is_planted) for table in written), right]).drop_nulls("label")
+        texts, embedder = shown_texts(work.read("example_splits")), work.equipment.embedder
+        # A label is looked for among the features of its own pool.
+        ranks = pl.concat(
+            label_ranks(labels.filter(pool), texts.filter(pool), embedder) for pool in (is_planted, ~is_planted)
+        )
+        cosines = {
+            str(method): mean_label_cosine(rows["label"].to_list(), embedder)
+            for (method,), rows in labels.partition_by("method", as_dict=True).items()
+        }
+        return summarise_specificity(ranks, cosines, experiment.statistics, experiment.seed)
+
+    return over_all_features(
+        experiment,
+        LabelSpecificity,
+        make,
+        name="label_specificity",
+        reads=(*label_tables(experiment), "example_splits", "feature_sample"),
+        description="Does a label find its own feature among all, and how long and how alike are a method's labels?",
+        depends_on=lambda equipment: {
+            "embedder": MINILM,
             "statistics": experiment.statistics.model_dump(mode="json"),
             "seed": experiment.seed,
         },
-        compute=compute,
-        markdown=markdown,
     )
 
 
@@ -90,21 +191,22 @@ def label_distances(experiment: Experiment) -> Step:
     """The step `label_distances`."""
     method_a, method_b = experiment.report.most_distant
 
-    def compute(work: Work) -> Iterator[Produced]:
+    def make(work: Work) -> pl.DataFrame:
         embedder = work.equipment.embedder
-        labels_a, labels_b = work.read(f"labels_{method_a}"), work.read(f"labels_{method_b}")
+        planted = list(work.chain.roster(work.equipment).right_labels)
+        labels_a, labels_b = (
+            work.read(f"labels_{method}").filter(~pl.col("feature").is_in(planted)) for method in (method_a, method_b)
+        )
         # A label that failed is left out by the distances; an empty text keeps the rows aligned.
         vectors = [embedder.embed(labels["label"].fill_null("").to_list()) for labels in (labels_a, labels_b)]
-        yield Unit(), distances_between(labels_a, labels_b, vectors[0], vectors[1], embedder.identity)
+        return distances_between(labels_a, labels_b, vectors[0], vectors[1], embedder.identity)
 
-    return Step(
+    return over_all_features(
+        experiment,
+        LabelDistances,
+        make,
         name="label_distances",
-        schema=LabelDistances,
-        room="statistics",
+        reads=(f"labels_{method_a}", f"labels_{method_b}"),
         description=f"How far apart the labels of {method_a} and {method_b} are, farthest first.",
-        version=1,
-        per_feature=False,
-        reads=lambda part: (f"labels_{method_a}", f"labels_{method_b}"),
-        depends_on=lambda equipment, part: {"embedder": MINILM},
-        compute=compute,
+        depends_on=lambda equipment: {"embedder": MINILM},
     )

@@ -1,12 +1,16 @@
-"""Making a step's tables. Whoever runs a step (Dagster, the command line, a test) calls `run_step`."""
+"""Making steps' tables. Whoever runs a step (Dagster, the command line, a test) calls `run_step` or `run_steps`."""
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import TableError
+from baez_pipeline.llm.in_flight import together
 from baez_pipeline.steps.chain import Chain, State
 from baez_pipeline.steps.step import Step, Unit, Work, units
 from baez_pipeline.store import Address, Entry
@@ -20,6 +24,8 @@ class StepReport:
     made: dict[str | None, Entry] = field(default_factory=dict)
     """Feature -> its table as written (of the last part, rows and failures summed over parts)."""
     already_fresh: list[str | None] = field(default_factory=list)
+    waiting: list[Unit] = field(default_factory=list)
+    """Tables that wait for another feature's label: a control of a feature whose partner is not labelled yet."""
     seconds: float = 0.0
 
     @property
@@ -60,49 +66,102 @@ def run_step(
     redo_failed: bool = False,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> StepReport:
-    """Make what is missing or stale of a step's tables; each is stored as soon as it is finished.
+    """Make what is missing or stale of a step's tables, as `run_steps` does for several."""
+    (report,) = run_steps(chain, [step], equipment, features, redo_failed=redo_failed, tell=tell)
+    return report
+
+
+def run_steps(
+    chain: Chain,
+    steps: Sequence[Step],
+    equipment: Equipment,
+    features: Sequence[str] = (),
+    *,
+    redo_failed: bool = False,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> list[StepReport]:
+    """Make what is missing or stale of the tables of one family's steps; each is stored as soon as it is finished.
+
+    Steps that ask a model over HTTP are made at the same time, so that their requests fill its slots together; the
+    others before them, one after the other.
 
     Args:
-        chain: the chain that the step belongs to.
-        step: the step.
-        equipment: what it works with.
-        features: for a per-feature step, the features to look at.
+        chain: the chain that the steps belong to.
+        steps: steps of one family.
+        equipment: what they work with.
+        features: for per-feature steps, the features to look at.
         redo_failed: make fresh tables with failed rows again, too.
-        tell: called after each table.
+        tell: called after each table, in the caller's thread.
+
+    Returns:
+        What was done, step by step in the order given.
 
     Raises:
-        BaezError: bad input, or something that stops the work itself. What was finished before is stored.
+        BaezError: bad input, or something that stops the work itself: the first error where several steps have one.
+            What was finished before is stored.
     """
-    report = StepReport(step=step.name)
-    begun = time.monotonic()
-    asked = units(step, equipment, features)
-    pending = [unit for unit in asked if _is_due(chain, step, equipment, unit, redo_failed, report)]
-    if not pending:
-        return report
-    wanted = {unit: _fingerprint_of_due(chain, step, equipment, unit) for unit in pending}
-    unfinished = Counter(unit.feature for unit in pending)
-    for done, (unit, frame) in enumerate(step.compute(_work(chain, step, equipment, pending)), start=1):
-        entry = equipment.store.write(
-            Address(table=step.name, feature=unit.feature, part=unit.part),
+    makings = [_Making(chain, step, equipment, features, redo_failed=redo_failed) for step in steps]
+    due = [making for making in makings if making.pending]
+    asking = [making for making in due if making.step.asks(equipment)]
+    for at_once in (*([making] for making in due if making not in asking), asking):
+        with contextlib.closing(together([making.produced() for making in at_once])) as produced:
+            for making, unit, frame in produced:
+                tell(making.store(unit, frame))
+    return [making.report for making in makings]
+
+
+def families(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    """Steps by family; each family's may be given to `run_steps`."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(step.family or step.name, []).append(step)
+    return found
+
+
+class _Making:
+    """The making of one step's tables."""
+
+    def __init__(
+        self, chain: Chain, step: Step, equipment: Equipment, features: Sequence[str], *, redo_failed: bool
+    ) -> None:
+        self.step = step
+        self.report = StepReport(step=step.name)
+        self._chain = chain
+        self._equipment = equipment
+        asked = units(step, equipment, features)
+        self.pending = [unit for unit in asked if _is_due(chain, step, equipment, unit, redo_failed, self.report)]
+        self._wanted = {unit: _fingerprint_of_due(chain, step, equipment, unit) for unit in self.pending}
+        self._unfinished = Counter(unit.feature for unit in self.pending)
+        self._begun = 0.0
+        self._done = 0
+
+    def produced(self) -> Iterator[tuple["_Making", Unit, pl.DataFrame]]:
+        """The tables that are due, as they are finished."""
+        self._begun = time.monotonic()
+        for unit, frame in self.step.compute(_work(self._chain, self.step, self._equipment, self.pending)):
+            yield self, unit, frame
+
+    def store(self, unit: Unit, frame: pl.DataFrame) -> Progress:
+        """Store one of them."""
+        entry = self._equipment.store.write(
+            Address(table=self.step.name, feature=unit.feature, part=unit.part),
             frame,
-            schema=step.schema,
-            fingerprint=wanted[unit],
+            schema=self.step.schema,
+            fingerprint=self._wanted[unit],
         )
-        report.made[unit.feature] = _summed(report.made.get(unit.feature), entry)
-        unfinished[unit.feature] -= 1
-        report.seconds = time.monotonic() - begun
-        tell(
-            Progress(
-                step=step.name,
-                unit=unit,
-                feature_finished=not unfinished[unit.feature],
-                done=done,
-                total=len(pending),
-                seconds=report.seconds,
-                entry=entry,
-            )
+        self.report.made[unit.feature] = _summed(self.report.made.get(unit.feature), entry)
+        self.report.seconds = time.monotonic() - self._begun
+        self._unfinished[unit.feature] -= 1
+        self._done += 1
+        return Progress(
+            step=self.step.name,
+            unit=unit,
+            feature_finished=not self._unfinished[unit.feature],
+            done=self._done,
+            total=len(self.pending),
+            seconds=self.report.seconds,
+            entry=entry,
         )
-    return report
 
 
 def _work(chain: Chain, step: Step, equipment: Equipment, pending: Sequence[Unit]) -> Work:
@@ -138,6 +197,9 @@ def _is_due(
     state, entry = chain.state(step, equipment, unit.feature, unit.part)
     if state is State.FRESH and not (redo_failed and entry and entry.n_failed):
         report.already_fresh.append(unit.feature)
+        return False
+    if state is State.WAITING and chain.waits_for_others(step, equipment, unit.feature, unit.part):
+        report.waiting.append(unit)
         return False
     return True
 

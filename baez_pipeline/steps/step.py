@@ -1,19 +1,22 @@
 """What a step is.
 
 A step makes one table. It is described by what it reads, what its result depends on, and one function. Which of its
-tables are fresh is the chain's business (chain.py), making them is `run_step`'s (running.py).
+tables are fresh is the chain's business (chain.py), making them is `run_steps`' (running.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dataframely as dy
 import polars as pl
 
 from baez_pipeline.equipment import Equipment
+from baez_pipeline.features.roster import Roster
+from baez_pipeline.store import Address
 
 if TYPE_CHECKING:
     from baez_pipeline.steps.chain import Chain
@@ -28,6 +31,33 @@ class Unit(NamedTuple):
 
 
 Produced = tuple[Unit, pl.DataFrame]
+
+
+class Found(NamedTuple):
+    """What a check found."""
+
+    passed: bool
+    serious: bool
+    """Not to be overlooked: nothing that follows from the table can be trusted."""
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A check of a step's table, shown on its page, that is more than its rows' outcomes."""
+
+    name: str
+    description: str
+    find: Callable[[Equipment], Found]
+
+
+class FromOthers(NamedTuple):
+    """What a feature's table follows from beyond the feature's own tables."""
+
+    facts: Mapping[str, str] = MappingProxyType({})
+    """Of the roster, by name."""
+    tables: tuple[Address, ...] = ()
+    """Other features' tables: a partner's labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +79,17 @@ class Step:
     compute: Callable[[Work], Iterator[Produced]]
     asks: Callable[[Equipment], bool] = lambda equipment: False
     """Whether it asks a model over HTTP, so that its tables have a cost."""
+    family: str | None = None
+    """Steps of one family read none of each other's tables: one run makes them together. None: no other is in it."""
+    check: Check | None = None
     markdown: Callable[[Equipment], str] | None = None
     """What a person wants to see of the table at first sight, from the store."""
     parts: Callable[[Equipment], tuple[str | None, ...]] = lambda equipment: (None,)
-    """The parts of the table: the methods, for scores; a part is made and goes stale by itself."""
+    """The parts of the table: whose labels, for scores; a part is made and goes stale by itself."""
+    applies: Callable[[str, str | None], bool] = lambda feature, part: True
+    """Whether a feature has a part: only planted ones have a right label."""
+    from_others: Callable[[Roster, str, str | None], FromOthers] = lambda roster, feature, part: FromOthers()
+    """What the table of a feature and part follows from beyond `reads`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,4 +115,9 @@ def units(step: Step, equipment: Equipment, features: Sequence[str | None]) -> l
     """The tables of a step for features, part by part."""
     if not step.per_feature:
         return [Unit()]
-    return [Unit(feature, part) for part in step.parts(equipment) for feature in features]
+    return [
+        Unit(feature, part)
+        for part in step.parts(equipment)
+        for feature in features
+        if feature is None or step.applies(feature, part)
+    ]

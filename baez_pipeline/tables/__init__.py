@@ -4,7 +4,17 @@ Goes in: dataframely schemas and the values their columns may take. Stays out: h
 `TABLES` maps a table's name, which is also its step's and asset's name, to its schema.
 """
 
+from baez_pipeline.tables.ablation import AblationEffects, AblationScores
+from baez_pipeline.tables.controls import (
+    BenchmarkVerdicts,
+    DecileCurves,
+    LabelSpecificity,
+    MetricSanity,
+    ScoresByNegatives,
+)
 from baez_pipeline.tables.features import (
+    NEGATIVE_KINDS,
+    PLANTED_KINDS,
     ActivationRow,
     ExampleSplits,
     FeatureRecords,
@@ -13,22 +23,45 @@ from baez_pipeline.tables.features import (
 )
 from baez_pipeline.tables.ledger import Ledger
 from baez_pipeline.tables.outcomes import Outcome
-from baez_pipeline.tables.results import FeatureScores, LabelDistances, MethodComparison, Pages, ScoreSummary
+from baez_pipeline.tables.results import (
+    BenchmarkAgreement,
+    ChanceComparison,
+    FeatureClaims,
+    FeatureScores,
+    LabelDistances,
+    MethodComparison,
+    Pages,
+    Reliability,
+    ScoreSummary,
+)
 from baez_pipeline.tables.scores import JudgedExamples, Labels
 
 __all__ = [
+    "NEGATIVE_KINDS",
+    "PLANTED_KINDS",
+    "AblationEffects",
+    "AblationScores",
     "ActivationRow",
+    "BenchmarkAgreement",
+    "BenchmarkVerdicts",
+    "ChanceComparison",
+    "DecileCurves",
     "ExampleSplits",
+    "FeatureClaims",
     "FeatureRecords",
     "FeatureSample",
     "FeatureScores",
     "JudgedExamples",
     "LabelDistances",
+    "LabelSpecificity",
     "Labels",
     "Ledger",
     "MethodComparison",
+    "MetricSanity",
     "NlaExplanations",
     "Outcome",
     "Pages",
+    "Reliability",
     "ScoreSummary",
+    "ScoresByNegatives",
 ]

@@ -5,11 +5,15 @@ import dataframely as dy
 from baez_pipeline.tables.outcomes import detail_column, outcome_column
 
 DRAW_OUTCOMES = ["kept", "missing", "dead", "too_few_examples"]
+PLANTED_KINDS = ["keyword", "bigram", "topic", "next_token", "opening_delimiter", "mixture"]
+NEGATIVE_KINDS = ["random", "hard", "other_peak"]
 
 
 def feature_column() -> dy.String:
     """The column `feature`, the partition key, as every table has it."""
-    return dy.String(description="key of the feature: <source id>_<index, six digits>")
+    return dy.String(
+        description="key of the feature: <source id>_<index, six digits>, or planted-<kind>_<number> for a control"
+    )
 
 
 class FeatureSample(dy.Schema):
@@ -17,9 +21,9 @@ class FeatureSample(dy.Schema):
 
     draw = dy.Int64(primary_key=True, min=0, description="order of the draw, from 0")
     pool = dy.Enum(
-        ["sampled", "donor"],
+        ["sampled", "planted", "donor"],
         primary_key=True,
-        description="drawn to be labelled, or to lend negative examples",
+        description="drawn to be labelled, planted as a control, or drawn to lend negative examples",
     )
     feature = feature_column()
     feature_index = dy.Int64(min=0, description="index of the feature in its source")
@@ -29,8 +33,17 @@ class FeatureSample(dy.Schema):
     donors = dy.List(
         dy.Int64(),
         nullable=True,
-        description="kept sampled features only: indices of the donors in the order in which they are tried",
+        description="kept features, donors apart: indices of the donors in the order in which they are tried",
     )
+    partners = dy.List(
+        dy.String(),
+        nullable=True,
+        description="kept features, donors apart: whose labels its examples are also judged with, one per shuffle; of "
+        "the same pool, and nobody is the partner of two",
+    )
+    planted = dy.Enum(PLANTED_KINDS, nullable=True, description="the kind of rule; planted features only")
+    right_label = dy.String(nullable=True, description="what the rule finds, in words; planted features only")
+    rule = dy.String(nullable=True, description="the rule as a regular expression, whose matches are active")
 
 
 class ActivationRow(dy.Schema):
@@ -40,7 +53,9 @@ class ActivationRow(dy.Schema):
     """
 
     dataIndex = dy.String(description="id of the window in its data set")
-    dataSource = dy.String(nullable=True, description="the data set, with the document")
+    dataSource = dy.String(
+        nullable=True, description="the data set and, after a colon and a space, the document where that is known"
+    )
     tokens = dy.List(dy.String(), description="the window's tokens as text")
     tokenIds = dy.List(dy.Int64(), nullable=True, description="the same as ids of the subject model's tokenizer")
     values = dy.List(dy.Float32(), description="the feature's activation per token (source's own unit), 0 where silent")
@@ -88,30 +103,35 @@ class ExampleSplits(dy.Schema):
     role = dy.Enum(["train", "test", "negative"], description="what the example is for")
     rank = dy.Int64(
         min=1,
-        description="by peak activation over train and test together; of negatives, verified silent contexts first",
+        description="by peak activation over train and test together, 1 = the highest; of negatives, kind by kind in "
+        "the order in which they were chosen",
     )
-    document = dy.String(nullable=True, description="the document of the window")
+    document = dy.String(nullable=True, description="the document of the window; null = the source does not say")
     tokens = dy.List(dy.String(), description="the whole context as text tokens")
     token_ids = dy.List(dy.Int64(), nullable=True, description="the same as ids")
     activations = dy.List(dy.Float32(), description="the target feature's activation per token; all 0 on negatives")
-    donor_index = dy.Int64(nullable=True, description="the feature that lent a negative; null on its own silent ones")
+    donor_index = dy.Int64(
+        nullable=True, description="the feature that lent a negative; null on those of the feature's own record"
+    )
     donor_activations = dy.List(
         dy.Float32(), nullable=True, description="the donor's activation per token, where there is a donor"
     )
     peak_position = dy.Int64(
         min=0,
         description="the token that the example is about: its first peak, or the qualifying token of a bin row "
-        "(split.peak); the donor's on negatives, a drawn one in a silent context",
+        "(split.peak). Of negatives by kind: a drawn one, the one most like the examples, the donor's peak",
     )
-    peak_activation = dy.Float32(description="activation there; the donor's on negatives, 0 in a silent context")
+    peak_activation = dy.Float32(description="activation there; on negatives the donor's, 0 without a donor")
     relative_activation = dy.Float32(
-        nullable=True, description="that over the feature's largest one; null on negatives"
+        nullable=True, description="that over the largest of the feature's examples; null on negatives"
     )
     window_start = dy.Int64(min=0, description="first token shown to label writers and judges")
     window_end = dy.Int64(min=1, description="one past the last token shown")
+    negative_kind = dy.Enum(NEGATIVE_KINDS, nullable=True, description="of a negative: how it was chosen")
     silent = dy.Bool(
         nullable=True,
-        description="negatives only: the source says the target feature is silent in this context; null = cannot tell",
+        description="negatives only: the source says the target feature is silent in this context; null = it cannot "
+        "tell, or was not asked (split.negatives.verified_silent)",
     )
 
 
@@ -126,11 +146,15 @@ class NlaExplanations(dy.Schema):
         nullable=True,
         min=0,
         description="position at which a service found the peak token; one more than `position` where the service puts "
-        "a BOS before the text; null for an engine that reads activations here",
+        "a BOS before the text; null for an engine that reads activations here. With nla.alignment = unverified: the "
+        "position that the service was asked for, whatever token it has there",
     )
-    token = dy.String(description="the peak token")
+    token = dy.String(
+        description="the token that was explained: the peak token, or another one with nla.alignment = unverified, "
+        "which `detail` then says; empty where a service does not name it"
+    )
     token_id = dy.Int64(nullable=True, description="its id")
-    peak_activation = dy.Float32(description="the feature's activation there")
+    peak_activation = dy.Float32(description="the feature's activation at the peak")
     layer = dy.Int64(min=0, description="the block whose output was read")
     norm = dy.Float32(nullable=True, description="Euclidean norm of that activation, before any scaling")
     engine = dy.String(description="what verbalized")

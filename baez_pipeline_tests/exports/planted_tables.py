@@ -69,9 +69,13 @@ def judged_table(labels: pl.DataFrame) -> pl.DataFrame:
         {
             "feature": row["feature"],
             "method": row["method"],
+            "shuffle": 0,
+            "label_from": row["feature"],
+            "label": row["label"],
             "benchmark": benchmark,
             "example": f"window-{example}",
             "truth": truth,
+            "kind": "active" if truth else "random",
             "answer": truth if benchmark == "detection" else None,
             "probability": probability if benchmark == "detection" else None,
             "similarity": probability if benchmark == "embedding" else None,

@@ -220,10 +220,14 @@ def test_the_table_reads_back_with_every_text_as_it_was(tmp_path):
         "detection_auroc": 1.0,
         "detection_n_answered": 3,
         "detection_n_failed": 1,
-        "fuzz_accuracy": None,
-        "fuzz_auroc": None,
-        "fuzz_n_answered": None,
-        "fuzz_n_failed": None,
+        "fuzz_random_accuracy": None,
+        "fuzz_random_auroc": None,
+        "fuzz_random_n_answered": None,
+        "fuzz_random_n_failed": None,
+        "fuzz_contrastive_accuracy": None,
+        "fuzz_contrastive_auroc": None,
+        "fuzz_contrastive_n_answered": None,
+        "fuzz_contrastive_n_failed": None,
         "embedding_auroc": 1.0,
         "embedding_gap": pytest.approx(0.6),
         "embedding_n_answered": 3,
@@ -258,6 +262,33 @@ def test_every_benchmark_has_its_columns():
     assert set(SCORES) == set(BENCHMARKS)
     columns = [f"{benchmark}_{metric}" for benchmark, metrics in SCORES.items() for metric in metrics]
     assert LabelScores.column_names()[-len(columns) :] == columns
+
+
+def test_planted_features_and_controls_are_in_no_file(tmp_path):
+    labels, records = labels_table("roads", "ways"), records_table(2)
+    export(tmp_path / "before", labels, records)
+    control = {key(1): "planted-keyword_000001"}
+    planted = labels.filter(feature=key(1)).with_columns(pl.col("feature").replace(control))
+    planted_record = records.filter(feature=key(1)).with_columns(
+        pl.col("feature").replace(control), layer=pl.lit("planted-keyword")
+    )
+    own = judged_table(labels)
+    shuffled = own.with_columns(shuffle=pl.lit(1, pl.Int64), answer=~pl.col("truth"), probability=0.5, similarity=0.5)
+    generic = own.filter(benchmark="detection").with_columns(method=pl.lit("generic"))
+    exported = export_experiment(
+        pl.concat([labels, planted]),
+        pl.concat([own, shuffled, generic, judged_table(planted)]),
+        pl.concat([records, planted_record]),
+        tmp_path / "after",
+        experiment="planted",
+        created_at=NOW,
+    )
+    for path in (tmp_path / "before").iterdir():
+        assert path.read_bytes() == (tmp_path / "after" / path.name).read_bytes(), path.name
+    assert {file.path.name: file.left_out for file in exported if file.left_out} == {
+        name: {"label of a planted feature": 1}
+        for name in ("explanations.jsonl.gz", "labels_and_scores.parquet", "labels_and_scores.csv")
+    }
 
 
 def test_rows_in_another_order_give_the_same_bytes(tmp_path):

@@ -8,11 +8,12 @@ from starlette.applications import Starlette
 
 from baez_pipeline.answers import Answers
 from baez_pipeline.errors import SourceError
-from baez_pipeline.experiment import NeuronpediaApiSource, NeuronpediaExportSource, Sample, Split
-from baez_pipeline.features import draw_roster, open_source, split_examples
+from baez_pipeline.experiment import Controls, NeuronpediaApiSource, NeuronpediaExportSource, Sample, Split
+from baez_pipeline.features import draw_roster, open_source
 from baez_pipeline.features.export_files import ExportFiles
 from baez_pipeline.features.neuronpedia_export import NeuronpediaExport
 from baez_pipeline.features.source import UnreadableRecord
+from baez_pipeline_tests.features.records import splits_of
 from baez_pipeline_tests.neuronpedia_server import MODEL, SOURCE, FakeNeuronpedia, write_export
 from baez_pipeline_tests.served import served
 
@@ -50,13 +51,13 @@ def test_the_export_and_the_api_give_the_same_roster_records_and_splits(export, 
         settings = NeuronpediaApiSource(model=MODEL, source=SOURCE, width=WIDTH, base_url=f"{url}/api")
         from_api = open_source(settings, lambda: Answers(f"sqlite:///{tmp_path / 'others.sqlite'}"))
         assert from_export.width == from_api.width
-        roster = draw_roster(from_export, SAMPLE, seed=5)
-        assert roster.equals(draw_roster(from_api, SAMPLE, seed=5))
+        roster = draw_roster(from_export, SAMPLE, Controls(), Split(), seed=5)
+        assert roster.equals(draw_roster(from_api, SAMPLE, Controls(), Split(), seed=5))
         kept = roster.filter(pool="sampled", outcome="kept").row(0, named=True)
         records = [source.record(kept["feature_index"]) for source in (from_export, from_api)]
         assert records[0].equals(records[1])
         splits = [
-            split_examples(record, kept["donors"], source, Split(), seed=5)
+            splits_of(source, kept["feature_index"], kept["donors"], Split(), record=record, seed=5)
             for record, source in zip(records, (from_export, from_api), strict=True)
         ]
         assert splits[0].equals(splits[1])
@@ -102,10 +103,10 @@ def test_a_dead_feature_has_a_record_without_rows(export, answers):
 def test_what_was_found_once_needs_no_batch_again(export, answers):
     folder = export()
     first = opened(folder, answers)
-    roster = draw_roster(first, SAMPLE, seed=5)
+    roster = draw_roster(first, SAMPLE, Controls(), Split(), seed=5)
     for path in sorted(folder.glob("activations/*")):
         path.write_bytes(b"\0" * path.stat().st_size)
-    assert draw_roster(opened(folder, answers), SAMPLE, seed=5).equals(roster)
+    assert draw_roster(opened(folder, answers), SAMPLE, Controls(), Split(), seed=5).equals(roster)
 
 
 def test_a_sample_reads_only_the_batches_that_it_needs(export, answers):

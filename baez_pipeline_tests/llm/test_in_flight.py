@@ -1,11 +1,12 @@
 import asyncio
 import functools
+import threading
 import time
 
 import pytest
 
-from baez_pipeline.errors import BudgetError
-from baez_pipeline.llm.in_flight import as_finished
+from baez_pipeline.errors import BudgetError, TableError
+from baez_pipeline.llm.in_flight import as_finished, together
 
 
 async def job(number, *, seconds, begun, fails=None):
@@ -82,3 +83,110 @@ def test_who_stops_reading_cancels_what_is_in_flight_and_waits_for_its_end():
     next(results)
     results.close()
     assert sorted(ended) == [0, 1, 2]
+
+
+class TestTogether:
+    """Several who ask at the same time."""
+
+    def test_the_jobs_of_all_run_at_once(self):
+        first, second = asyncio.Event(), asyncio.Event()
+
+        async def meet(own, other):
+            own.set()
+            await asyncio.wait_for(other.wait(), timeout=10)
+            return "met"
+
+        meetings = [functools.partial(meet, first, second), functools.partial(meet, second, first)]
+        assert list(together([as_finished([meeting], limit=1) for meeting in meetings])) == ["met", "met"]
+
+    def test_what_one_opens_before_it_asks_is_open_before_the_next_begins(self):
+        said = []
+
+        def reader(name):
+            said.append(f"{name} opens")
+            time.sleep(0.02)
+            said.append(f"{name} is open")
+            yield from as_finished([functools.partial(job, name, seconds=0.05, begun=[])], limit=1)
+
+        assert sorted(together([reader("a"), reader("b"), reader("c")])) == ["a", "b", "c"]
+        assert said == ["a opens", "a is open", "b opens", "b is open", "c opens", "c is open"]
+
+    def test_when_one_stops_the_run_the_others_give_what_is_in_flight_and_begin_no_more(self):
+        begun, last_word = [], asyncio.Event()
+
+        async def go_on(number):
+            begun.append(number)
+            await asyncio.wait_for(last_word.wait(), timeout=10)
+            await asyncio.sleep(0.05)
+            return number
+
+        async def stop():
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
+            last_word.set()
+            raise BudgetError("spent")
+
+        given = []
+        others = as_finished([functools.partial(go_on, number) for number in range(6)], limit=2)
+        with pytest.raises(BudgetError, match="spent"):
+            for result in together([others, as_finished([stop], limit=1)]):
+                given.append(result)
+        assert sorted(given) == begun == [0, 1]
+
+    def test_an_error_before_anything_is_asked_stops_the_others_too(self):
+        begun, threads = [], []
+
+        async def go_on(number):
+            begun.append(number)
+            while not threads or threads[0].is_alive():
+                await asyncio.sleep(0.01)
+            return number
+
+        def damaged():
+            while not begun:
+                time.sleep(0.01)
+            threads.append(threading.current_thread())
+            raise TableError("damaged")
+            yield
+
+        given = []
+        others = as_finished([functools.partial(go_on, number) for number in range(6)], limit=1)
+        with pytest.raises(TableError, match="damaged"):
+            for result in together([others, damaged()]):
+                given.append(result)
+        assert given == begun == [0]
+
+    def test_any_other_error_and_who_stops_reading_cancel_what_is_in_flight(self):
+        begun, ended = [], []
+
+        async def careful(number):
+            begun.append(number)
+            try:
+                await asyncio.sleep(30)
+            finally:
+                ended.append(number)
+
+        async def first(error):
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
+            if error:
+                raise error
+            return "first"
+
+        def readers(error=None):
+            begun.clear()
+            ended.clear()
+            return [
+                as_finished([functools.partial(careful, number) for number in range(2)], limit=2),
+                as_finished([functools.partial(first, error), functools.partial(careful, 2)], limit=1),
+            ]
+
+        with pytest.raises(ZeroDivisionError):
+            list(together(readers(ZeroDivisionError())))
+        assert sorted(ended) == [0, 1]
+        results = together(readers())
+        assert next(results) == "first"
+        results.close()
+        assert sorted(ended) == sorted(begun)
+        assert {0, 1} <= set(ended)
+        assert not [thread for thread in threading.enumerate() if "(read)" in thread.name]

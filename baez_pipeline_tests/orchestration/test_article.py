@@ -1,6 +1,7 @@
 """The article's experiment from sampling to report, over real HTTP against local servers."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,9 +15,13 @@ import pytest
 from baez_pipeline.answers import FILE
 from baez_pipeline.cli.export import export
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.experiment import shipped_experiments
+from baez_pipeline.experiment import load_experiment, shipped_experiments
+from baez_pipeline.features.roster import is_planted
 from baez_pipeline.orchestration.runs import run_chain
+from baez_pipeline.scoring.controls import RIGHT
 from baez_pipeline.steps import State, build_chain
+from baez_pipeline.steps.step import units
+from baez_pipeline.tables import ExampleSplits
 from baez_pipeline_tests.local_services import KEY, local_services
 
 
@@ -29,7 +34,7 @@ def ran(tmp_path_factory):
         dg.instance_for_test(temp_dir=home) as instance,
     ):
         environment.setenv("OPENROUTER_API_KEY", KEY)
-        equipment = Equipment(services.experiment(), data)
+        equipment = Equipment(services.experiment(features=2), data)
         run_chain(equipment, instance=instance)
         yield equipment, services, instance, data, home
 
@@ -44,20 +49,42 @@ def tables(equipment):
     }
 
 
+def n_requests(equipment, benchmark):
+    """Questions of a benchmark: each label that is judged, five of its feature's examples at a time."""
+    chain, judge = build_chain(equipment.experiment), equipment.experiment.scoring.judge
+    kept = chain.kept_features(equipment)
+    splits = equipment.store.read(chain.addresses(chain["example_splits"], equipment, kept), schema=ExampleSplits)
+    examples = dict(splits.filter(pl.col("role") != "train").group_by("feature").len().iter_rows())
+    judged = units(chain[f"scores_{benchmark}"], equipment, kept)
+    return sum(math.ceil(examples[unit.feature] / judge.examples_per_prompt) for unit in judged)
+
+
 def test_every_table_is_there_and_nothing_failed(ran):
     equipment, *_ = ran
     chain = build_chain(equipment.experiment)
     assert {found.state for _, standings in chain.standings(equipment) for found in standings} == {State.FRESH}
     found = tables(equipment)
-    for name in ("nla_explanations", "labels_baez", "labels_eleuther_acts_top5", "scores_detection", "scores_fuzz"):
+    judged = [step.name for step in chain if step.family == "scores"]
+    assert judged == [f"scores_{benchmark}" for benchmark in equipment.experiment.scoring.benchmarks]
+    for name in ("nla_explanations", "labels_baez", "labels_eleuther_acts_top5", *judged):
         assert found[name]["outcome"].to_list() == ["ok"] * found[name].height, name
-    assert found["scores_detection"].height == 3 * 3 * 20
+    # Every label is judged with every test example and every negative of its feature.
+    examples = found["example_splits"].filter(pl.col("role") != "train").group_by("feature").len("n_examples")
+    for name in judged:
+        rows = found[name].group_by("feature", "method", "shuffle").len("n_rows").join(examples, on="feature")
+        assert rows.height == len(units(chain[name], equipment, chain.kept_features(equipment)))
+        assert (rows["n_rows"] == rows["n_examples"]).all(), name
 
 
-def test_the_labels_are_good_enough_for_the_benchmarks_to_tell(ran):
+def test_own_and_right_labels_are_better_than_those_of_others(ran):
     equipment, *_ = ran
     detection = tables(equipment)["score_summary"].filter(benchmark="detection", metric="accuracy")
-    assert detection["mean"].min() > 0.6
+    by_methods = detection.filter(pl.col("method").is_in(equipment.experiment.labeling.methods), features="real")
+    means = {str(labels): rows["mean"] for (labels,), rows in by_methods.partition_by("labels", as_dict=True).items()}
+    assert means["own"].min() > 0.6 > means["shuffled"].max()
+    (right,) = detection.filter(method=RIGHT, labels="own", features="planted")["mean"]
+    (right_of_others,) = detection.filter(method=RIGHT, labels="shuffled", features="planted")["mean"]
+    assert right > 0.6 > right_of_others
 
 
 def test_the_ledger_adds_up_with_the_servers_own_count(ran):
@@ -68,13 +95,7 @@ def test_the_ledger_adds_up_with_the_servers_own_count(ran):
     assert ledger["tokens_out"].sum() == sum(usage.tokens_out for usage in endpoint.answered)
     usd = endpoint.usd(per_million_in=3.0, per_million_out=15.0, per_million_cached=0.3)
     assert equipment.answers.spent("article").usd == pytest.approx(usd)
-    assert set(ledger["asset"]) == {
-        "labels_baez",
-        "labels_baez_last",
-        "labels_eleuther_acts_top5",
-        "scores_detection",
-        "scores_fuzz",
-    }
+    assert set(ledger["asset"]) == {step.name for step in build_chain(equipment.experiment) if step.asks(equipment)}
 
 
 def test_the_cost_of_each_materialization_is_in_the_ui(ran):
@@ -89,16 +110,18 @@ def test_the_cost_of_each_materialization_is_in_the_ui(ran):
 
 
 def test_the_export_holds_every_label_and_every_question(ran, monkeypatch, tmp_path, capsys):
-    _, services, _, data, _ = ran
+    equipment, services, _, data, _ = ran
+    n_real = sum(not is_planted(feature) for feature in build_chain(equipment.experiment).kept_features(equipment))
+    n_methods = len(equipment.experiment.labeling.methods)
     file = tmp_path / "article.toml"
     file.write_text((shipped_experiments()["article"]).read_text())
     monkeypatch.setenv("BAEZ_DATA", data)
     export(experiment=str(file), folder=tmp_path / "out")
-    assert pl.read_parquet(tmp_path / "out" / "labels_and_scores.parquet").height == 9
+    assert pl.read_parquet(tmp_path / "out" / "labels_and_scores.parquet").height == n_real * n_methods
     ledger = pl.read_parquet(tmp_path / "out" / "ledger.parquet")
     assert ledger["tries"].sum() == services.endpoint.requests
     payload = json.loads((tmp_path / "out" / "upload-batch-0.json").read_text())
-    assert [len(feature["explanations"]) for feature in payload["features"]] == [3, 3, 3]
+    assert [len(feature["explanations"]) for feature in payload["features"]] == [n_methods] * n_real
     assert "ledger.parquet" in capsys.readouterr().out
 
 
@@ -140,8 +163,10 @@ source = "41-gemmascope-2-res-262k"
 width = 262144
 base_url = "{neuronpedia}/api"
 [sample]
-features = 8
+features = 2
 donors = 12
+[controls]
+planted_per_kind = 1
 [nla]
 layer = 41
 [nla.engine]
@@ -158,7 +183,7 @@ usd_per_million_in = 3.0
 usd_per_million_out = 15.0
 concurrency = 8
 [scoring]
-benchmarks = ["detection", "fuzz"]
+benchmarks = ["detection", "fuzz_random"]
 [scoring.judge]
 kind = "http"
 model = "anthropic/claude-sonnet-4.6"
@@ -172,7 +197,7 @@ concurrency = 8
 
 def test_after_kill_9_in_the_middle_nothing_answered_is_asked_again(tmp_path):
     with local_services() as services:
-        # No two labels alike: every one of 24 labels and 192 judgements is a question of its own.
+        # No two labels alike: every label and every judgement is a question of its own.
         services.endpoint.answer = distinct_labels(services.endpoint.answer)
         services.endpoint.delay_seconds = 0.1
         file = tmp_path / "killed.toml"
@@ -192,10 +217,14 @@ def test_after_kill_9_in_the_middle_nothing_answered_is_asked_again(tmp_path):
         run.wait()
         # What was in flight when it died is answered to nobody; the server notices after its delay.
         time.sleep(0.5)
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert second.returncode == 0, second.stderr
+        equipment = Equipment(load_experiment(str(file)), environment["BAEZ_DATA"])
     questions = [json.dumps(body, sort_keys=True) for body in services.endpoint.bodies]
-    assert len(set(questions)) == 24 + 2 * 24 * 4
+    chain, experiment = build_chain(equipment.experiment), equipment.experiment
+    labels = len(experiment.labeling.methods) * len(chain.kept_features(equipment))
+    judgements = sum(n_requests(equipment, benchmark) for benchmark in experiment.scoring.benchmarks)
+    assert len(set(questions)) == labels + judgements
     assert len(questions) - len(set(questions)) <= 8
     assert KEY not in second.stdout + second.stderr
 

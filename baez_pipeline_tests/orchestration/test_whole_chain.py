@@ -1,39 +1,101 @@
 """The whole chain as Dagster runs it, on the embedded data with the real models; small, so that it takes a minute."""
 
 import os
+from dataclasses import dataclass
 
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.experiment import Experiment, Labeling, LocalSaeSource, Nla, Report, Sample, Split, load_experiment
+from baez_pipeline.experiment import (
+    Controls,
+    Experiment,
+    Labeling,
+    Negatives,
+    Sample,
+    Split,
+    load_experiment,
+)
+from baez_pipeline.features.roster import is_planted
 from baez_pipeline.orchestration.assets import CHECK
+from baez_pipeline.orchestration.build import definitions_of
+from baez_pipeline.orchestration.jobs import job_name
 from baez_pipeline.orchestration.partitions import feature_partitions
-from baez_pipeline.orchestration.runs import RunFailed, Unfinished, run_chain
-from baez_pipeline.steps import State, build_chain, run_step
+from baez_pipeline.orchestration.runs import Unfinished, run_chain
+from baez_pipeline.reports import FEATURE_INDEX, feature_page
+from baez_pipeline.steps import State, Unit, build_chain, run_step
 from baez_pipeline.store import Address
-from baez_pipeline_tests.tiny_sae import write_tiny_sae
+from baez_pipeline.tables import BenchmarkVerdicts, Pages
 
-CHOSEN_REPORT = Report(most_distant=("baez", "baez_last"))
+METHODS = ("baez", "eleuther_acts_top5")
 
 
 def small_experiment() -> Experiment:
     changes = {
         "name": "small",
-        "sample": Sample(features=2, minimum_examples=15, donors=6),
-        "split": Split(train=2, test=3, negatives=3),
+        "sample": Sample(features=2, minimum_examples=15, donors=3),
+        "split": Split(train=2, test=2, negatives=Negatives(random=1, hard=0, other_peak=1)),
+        "controls": Controls(planted_per_kind=1),
+        "labeling": Labeling(methods=METHODS),
     }
     return load_experiment("smollm2").model_copy(update=changes)
 
 
+@dataclass
+class First:
+    """What there was after a run of one chosen feature."""
+
+    feature: str
+    partner: str
+    error: str
+    states: dict[str, dict[Unit, State]]
+    waiting: list[Unit]
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def chosen_then_all(tmp_path_factory):
+    """One feature by itself, as somebody who tries things out would; then the whole experiment."""
     data = str(tmp_path_factory.mktemp("data"))
     with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("dagster"))) as instance:
         equipment = Equipment(small_experiment(), data)
+        chain = build_chain(equipment.experiment)
+        run_step(chain, chain["feature_sample"], equipment)
+        feature = chain.kept_features(equipment)[0]
+        (partner,) = chain.roster(equipment).partners[feature]
+        with pytest.raises(Unfinished) as unfinished:
+            run_chain(equipment, features=[feature], instance=instance)
+        again = run_step(chain, chain["scores_detection"], equipment, [feature])
+        first = First(feature, partner, str(unfinished.value), states(equipment), again.waiting)
         run_chain(equipment, instance=instance)
-        yield equipment, instance, data
+        yield equipment, instance, data, first
+
+
+@pytest.fixture(scope="module")
+def ran(chosen_then_all):
+    return chosen_then_all[:3]
+
+
+def run_phase(equipment, instance, phase, *features):
+    """One phase by itself, as it is run from the UI: the others have no part in what a test looks at."""
+    job = definitions_of(equipment).resolve_job_def(job_name(equipment.experiment, phase))
+    ends = (features[0], features[-1]) if features else ()
+    tags = dict(zip((ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG), ends, strict=False))
+    assert job.execute_in_process(instance=instance, tags=tags).success
+
+
+def states(equipment):
+    return {
+        step.name: {Unit(found.feature, found.part): found.state for found in standings}
+        for step, standings in build_chain(equipment.experiment).standings(equipment)
+    }
+
+
+def stored(equipment, name):
+    chain = build_chain(equipment.experiment)
+    addresses = chain.addresses(chain[name], equipment, chain.kept_features(equipment))
+    return equipment.store.read(addresses, schema=chain[name].schema)
 
 
 def hashes(equipment):
@@ -47,9 +109,10 @@ def hashes(equipment):
 
 def test_every_table_is_there_and_fresh(ran):
     equipment, _, _ = ran
-    standings = dict(build_chain(equipment.experiment).standings(equipment))
-    assert {s.state for found in standings.values() for s in found} == {State.FRESH}
-    assert len(standings) == 15
+    found = states(equipment)
+    assert list(found) == [step.name for step in build_chain(equipment.experiment)]
+    assert all(found.values())
+    assert {state for by_unit in found.values() for state in by_unit.values()} == {State.FRESH}
 
 
 def test_every_asset_is_materialized_with_columns_rows_and_preview(ran):
@@ -75,16 +138,60 @@ def test_the_table_and_the_reports_path_are_on_its_asset(ran):
     assert "<html" in open(path, encoding="utf-8").read()[:200]  # noqa: PTH123, SIM115
 
 
-def test_scores_are_there_for_every_method_and_example(ran):
+def test_every_label_and_every_control_is_judged_with_every_example(ran):
     equipment, _, _ = ran
     chain = build_chain(equipment.experiment)
-    for benchmark in ("detection", "fuzz", "embedding"):
-        step = chain[f"scores_{benchmark}"]
-        judged = equipment.store.read(
-            chain.addresses(step, equipment, chain.kept_features(equipment)), schema=step.schema
+    real, planted = ([f for f in chain.kept_features(equipment) if is_planted(f) is flag] for flag in (False, True))
+    by_methods = {(method, shuffle) for method in METHODS for shuffle in (0, 1)} | {("generic", 0), ("empty", 0)}
+    expected = dict.fromkeys(real, by_methods) | dict.fromkeys(planted, by_methods | {("right", 0), ("right", 1)})
+    n_negatives = dict(
+        stored(equipment, "example_splits").filter(role="negative").group_by("feature").len().iter_rows()
+    )
+    for benchmark in equipment.experiment.scoring.benchmarks:
+        judged = stored(equipment, f"scores_{benchmark}")
+        labels = judged.group_by("feature", "method", "shuffle").agg(
+            pl.len(), pl.col("label_from").first(), pl.col("truth").sum()
         )
-        assert judged.group_by("feature", "method").len()["len"].to_list() == [6] * 6
+        found = {feature: set() for feature in expected}
+        for row in labels.iter_rows(named=True):
+            found[row["feature"]].add((row["method"], row["shuffle"]))
+            # Shown with silent tokens marked, the test examples themselves are the negatives of fuzz_random.
+            negatives = 2 if benchmark == "fuzz_random" else n_negatives[row["feature"]]
+            assert (row["truth"], row["len"]) == (2, 2 + negatives)
+            is_another = row["label_from"] != row["feature"]
+            assert is_another == bool(row["shuffle"])
+            assert is_planted(row["label_from"]) == is_planted(row["feature"])
+        assert found == expected
         assert judged.filter(pl.col("outcome") != "ok").filter(pl.col("answer").is_not_null()).is_empty()
+
+
+def test_the_summary_says_on_its_page_whether_each_benchmark_can_be_trusted(ran):
+    equipment, instance, _ = ran
+    verdicts = equipment.store.read(Address(table="benchmark_verdicts"), schema=BenchmarkVerdicts)
+    assert verdicts["benchmark"].sort().to_list() == sorted(equipment.experiment.scoring.benchmarks)
+    key = dg.AssetKey(["small", "score_summary"])
+    (check,) = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(key, "benchmarks_discriminate"), limit=1
+    )
+    found = check.event.dagster_event.event_specific_data
+    assert {name: value.value.partition(":")[0] for name, value in found.metadata.items()} == dict(
+        verdicts.select("benchmark", "verdict").iter_rows()
+    )
+    assert found.passed == (set(verdicts["verdict"]) == {"discriminates"})
+    assert found.severity is (
+        dg.AssetCheckSeverity.ERROR if "broken" in verdicts["verdict"] else dg.AssetCheckSeverity.WARN
+    )
+
+
+def test_every_feature_has_a_page_that_its_index_links_to(ran):
+    equipment, _, _ = ran
+    kept = build_chain(equipment.experiment).kept_features(equipment)
+    pages = equipment.store.read(Address(table="feature_pages"), schema=Pages)["page"].to_list()
+    assert pages == [*map(feature_page, kept), FEATURE_INDEX]
+    for page in pages:
+        assert os.path.exists(equipment.store.page_location(page))  # noqa: PTH110
+    index = open(equipment.store.page_location(FEATURE_INDEX), encoding="utf-8").read()  # noqa: PTH123, SIM115
+    assert all(f'href="../{feature_page(feature)}"' in index for feature in kept)
 
 
 def test_a_rerun_with_nothing_changed_opens_no_model(ran):
@@ -97,9 +204,12 @@ def test_a_rerun_with_nothing_changed_opens_no_model(ran):
 
 
 def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
-    equipment, instance, _ = ran
+    equipment, _, _ = ran
     elsewhere = Equipment(small_experiment(), str(tmp_path))
-    run_chain(elsewhere, instance=instance)
+    chain = build_chain(elsewhere.experiment)
+    # All features at once, where the other run began with one of them.
+    for step in chain:
+        run_step(chain, step, elsewhere, chain.kept_features(elsewhere) if step.per_feature else ())
     assert hashes(elsewhere) == hashes(equipment)
 
 
@@ -110,65 +220,51 @@ def test_a_page_that_was_deleted_is_made_again(ran):
     standings = dict(build_chain(equipment.experiment).standings(equipment))
     states = {step.name: found[0].state for step, found in standings.items() if found}
     assert states["experiment_report"] is State.MISSING
-    run_chain(Equipment(small_experiment(), data), instance=instance)
+    run_phase(Equipment(small_experiment(), data), instance, "results")
     assert os.path.exists(page)  # noqa: PTH110
 
 
-def test_chosen_features_are_made_and_the_results_wait_for_the_others(ran, tmp_path):
-    _, instance, _ = ran
-    changes = {"name": "chosen", "labeling": Labeling(methods=("baez", "baez_last")), "report": CHOSEN_REPORT}
-    equipment = Equipment(small_experiment().model_copy(update=changes), str(tmp_path))
-    chain = build_chain(equipment.experiment)
-    run_step(chain, chain["feature_sample"], equipment)
-    first, second = chain.kept_features(equipment)
-    with pytest.raises(Unfinished, match=f"1 of the experiment's features have no scores yet, {second}"):
-        run_chain(equipment, features=[first], instance=instance)
-    assert equipment.store.entry(Address(table="scores_fuzz", feature=first, part="baez"))
-    assert equipment.store.entry(Address(table="labels_baez", feature=second)) is None
+def test_chosen_features_are_made_and_what_needs_others_waits_without_failing(chosen_then_all):
+    *_, first = chosen_then_all
+    # Its own labels and the controls that need nobody are judged; a partner's labels are not there yet.
+    shuffled = [Unit(first.feature, f"{method}.shuffled_1") for method in METHODS]
+    assert first.waiting == shuffled
+    of_feature = {
+        unit.part: state for unit, state in first.states["scores_detection"].items() if unit.feature == first.feature
+    }
+    assert {part for part, state in of_feature.items() if state is State.WAITING} == {unit.part for unit in shuffled}
+    assert {part for part, state in of_feature.items() if state is State.FRESH} == {*METHODS, "generic", "empty"}
+    assert first.states["labels_baez"][Unit(first.partner)] is not State.FRESH
+    assert "features have no scores yet" in first.error
 
 
-def test_a_layer_that_is_not_the_sources_is_a_sentence(ran, tmp_path):
-    _, instance, _ = ran
-    experiment = small_experiment().model_copy(update={"name": "layer", "nla": Nla(layer=5)})
-    with pytest.raises(RunFailed, match=r"nla\.layer is 5, but the features of source 20-topk-res-2k are of layer 20"):
-        run_chain(Equipment(experiment, str(tmp_path)), instance=instance)
+def test_a_later_run_of_all_makes_what_waited(chosen_then_all):
+    equipment, *_, first = chosen_then_all
+    found = states(equipment)
+    assert {found["scores_detection"][unit] for unit in first.waiting} == {State.FRESH}
 
 
 def test_a_damaged_input_is_a_sentence_and_leaves_the_rest(ran):
     equipment, instance, _ = ran
     chain = build_chain(equipment.experiment)
-    first, _ = chain.kept_features(equipment)
-    changed = equipment.experiment.model_copy(update={"seed": equipment.experiment.seed})
+    first = chain.kept_features(equipment)[0]
     path = equipment.store.location(Address(table="feature_records", feature=first))
     whole = open(path, "rb").read()  # noqa: PTH123, SIM115
     os.truncate(path, 40)
     try:
         # A damaged table is made again where its source still has it: the run heals it.
-        run_chain(Equipment(changed, ran[2]), instance=instance)
+        run_phase(Equipment(equipment.experiment, ran[2]), instance, "features", first)
         assert len(open(path, "rb").read()) > 40  # noqa: PTH123, SIM115
     finally:
         with open(path, "wb") as file:  # noqa: PTH123
             file.write(whole)
 
 
-def test_a_source_with_too_few_features_fails_the_run_with_its_sentence(ran, tmp_path):
-    _, instance, _ = ran
-    changes = {
-        "name": "greedy",
-        "source": LocalSaeSource(path=write_tiny_sae(tmp_path / "sae", rare={1, 2})),
-        "sample": Sample(features=39),
-    }
-    greedy = small_experiment().model_copy(update=changes)
-    with pytest.raises(RunFailed, match="has only 38 features with at least 15 distinct activating examples"):
-        run_chain(Equipment(greedy, str(tmp_path / "data")), instance=instance)
-    assert not (tmp_path / "data").exists()
-
-
 def test_failed_rows_turn_the_check_red_and_the_rest_goes_on(ran, tmp_path):
     """An upstream failure as data: every explanation of one feature fails, and its labels say so."""
     equipment, instance, _ = ran
     chain = build_chain(equipment.experiment)
-    first, second = chain.kept_features(equipment)
+    first, second = chain.kept_features(equipment)[:2]
     step = chain["nla_explanations"]
     address = Address(table="nla_explanations", feature=first)
     good, entry = equipment.store.read(address, schema=step.schema), equipment.store.entry(address)
@@ -179,12 +275,12 @@ def test_failed_rows_turn_the_check_red_and_the_rest_goes_on(ran, tmp_path):
     )
     equipment.store.write(address, failed, schema=step.schema, fingerprint=entry.fingerprint)
     try:
-        run_chain(Equipment(equipment.experiment, ran[2]), instance=instance)
+        run_phase(Equipment(equipment.experiment, ran[2]), instance, "features", first, second)
         label = equipment.store.read(Address(table="labels_baez", feature=first), schema=chain["labels_baez"].schema)
         assert label["outcome"].to_list() == ["no_evidence"]
-        judged = Address(table="scores_fuzz", feature=first, part="baez")
-        assert set(equipment.store.read(judged, schema=chain["scores_fuzz"].schema)["outcome"]) == {"no_label"}
-        assert equipment.store.entry(Address(table="scores_fuzz", feature=second, part="baez")).n_failed == 0
+        judged = Address(table="scores_fuzz_random", feature=first, part="baez")
+        assert set(equipment.store.read(judged, schema=chain["scores_fuzz_random"].schema)["outcome"]) == {"no_label"}
+        assert equipment.store.entry(Address(table="scores_fuzz_random", feature=second, part="baez")).n_failed == 0
         checks = instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(dg.AssetKey(["small", "labels_baez"]), CHECK), limit=1
         )

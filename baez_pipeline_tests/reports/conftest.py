@@ -4,8 +4,17 @@ import polars as pl
 import pytest
 
 from baez_pipeline.experiment import BENCHMARKS, METHODS
-from baez_pipeline.reports import identities_of, outcomes_by_step, render_experiment_report, render_most_distant
-from baez_pipeline_tests.reports.made_up import EXPERIMENT, MadeUp, made_up
+from baez_pipeline.reports import (
+    identities_of,
+    outcomes_by_step,
+    render_experiment_report,
+    render_feature,
+    render_feature_index,
+    render_most_distant,
+    trust_in,
+)
+from baez_pipeline_tests.reports.made_up import EXPERIMENT, features, planted
+from baez_pipeline_tests.reports.made_up_judgements import MadeUp, made_up
 
 
 @pytest.fixture(scope="session")
@@ -14,11 +23,14 @@ def tables() -> MadeUp:
 
 
 @pytest.fixture(scope="session")
+def trust(tables):
+    return trust_in(tables.report.summary, tables.report.verdicts)
+
+
+@pytest.fixture(scope="session")
 def identities(tables):
-    records = pl.DataFrame(
-        {"modelId": ["SmolLM2-135M-Instruct"], "layer": ["20-topk-2048"], "sourceSetName": ["wikipedia"]}
-    )
-    return identities_of(records=records, explanations=tables.explanations, labels=tables.labels, judged=tables.judged)
+    real = tables.records.filter(pl.col("feature").is_in(features()))
+    return identities_of(records=real, explanations=tables.explanations, labels=tables.labels, judged=tables.judged)
 
 
 @pytest.fixture(scope="session")
@@ -30,20 +42,36 @@ def outcomes(tables):
 
 @pytest.fixture(scope="session")
 def experiment_page(tables, identities, outcomes) -> str:
-    return render_experiment_report(
+    return render_experiment_report(EXPERIMENT, tables.report, outcomes, identities)
+
+
+@pytest.fixture(scope="session")
+def distant_page(tables, trust) -> str:
+    return render_most_distant(
         EXPERIMENT,
-        tables.summary,
-        tables.comparison,
-        tables.scores,
-        tables.roster,
-        outcomes,
-        identities,
-        tables.distances,
+        tables.report.distances,
+        tables.labels,
+        tables.report.scores,
+        tables.splits,
+        tables.explanations,
+        trust=trust,
     )
 
 
 @pytest.fixture(scope="session")
-def distant_page(tables) -> str:
-    return render_most_distant(
-        EXPERIMENT, tables.distances, tables.labels, tables.scores, tables.splits, tables.explanations
-    )
+def feature_page(tables, trust) -> str:
+    """A real feature with hostile texts, the second of the roster."""
+    first, second, third, *_ = features()
+    return render_feature(EXPERIMENT, second, tables.of_feature(second), trust=trust, previous=first, following=third)
+
+
+@pytest.fixture(scope="session")
+def planted_page(tables, trust) -> str:
+    """The last planted feature."""
+    *_, before, last = planted()
+    return render_feature(EXPERIMENT, last, tables.of_feature(last), trust=trust, previous=before, following=None)
+
+
+@pytest.fixture(scope="session")
+def index_page(tables) -> str:
+    return render_feature_index(EXPERIMENT, tables.report.roster, tables.labels)

@@ -1,26 +1,14 @@
-"""A made-up experiment: valid tables of 12 features, 3 methods and 3 benchmarks, with failures and hostile texts.
+"""A made-up experiment: 12 real and 12 planted features, 3 methods and 4 benchmarks, with failures and hostile texts.
 
-Everything comes from a seeded generator, so that pages made of it can be compared byte by byte.
+Everything comes from seeded generators, so that pages made of it can be compared byte by byte. Judgements are made up,
+too (made_up_judgements.py); what is worked out from them is worked out by the package.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from baez_pipeline.experiment import BENCHMARKS, METHODS, Experiment, Report
-from baez_pipeline.statistics import label_distances, method_comparison, score_summary
-from baez_pipeline.tables import (
-    ExampleSplits,
-    FeatureSample,
-    FeatureScores,
-    JudgedExamples,
-    LabelDistances,
-    Labels,
-    MethodComparison,
-    NlaExplanations,
-    ScoreSummary,
-)
+from baez_pipeline.experiment import BENCHMARKS, METHODS, Experiment, Negatives, Report, Scoring, Split, Statistics
+from baez_pipeline.tables import PLANTED_KINDS, ExampleSplits, FeatureRecords, FeatureSample, Labels, NlaExplanations
 
 HOSTILE = {
     "markup": "<script>alert(1)</script>",
@@ -30,11 +18,18 @@ HOSTILE = {
     "long": "x" * 240,
     "hebrew": "שלום עולם",
 }
-FAILED_LABEL, FAILED_SCORE = 10, 11
-"""Places of the feature whose baez label failed, and of one that a judge never answered for."""
-EMBEDDER = "all-MiniLM-L6-v2@0.0.0"
+HOSTILE["pile"] = "Z" + "\u0335\u0337\u0338" * 40
+FAILED_LABEL = 10
+"""Place of the feature whose baez label failed."""
 
-EXPERIMENT = Experiment(name="made_up", seed=7, report=Report(most_distant_features=8))
+EXPERIMENT = Experiment(
+    name="made_up",
+    seed=7,
+    split=Split(negatives=Negatives(random=4, hard=3, other_peak=3)),
+    scoring=Scoring(benchmarks=BENCHMARKS),
+    statistics=Statistics(resamples=200, margin=0.05),
+    report=Report(most_distant_features=8),
+)
 
 _WORDS = (
     "the", "of", "a", "to", "in", "and", "that", "river", "market", "treaty", "1914", "city", "engine",
@@ -45,57 +40,43 @@ _TOPICS = (
     "railway stations", "opening brackets", "names of kings", "years of wars", "species of birds", "album titles",
     "river names", "census figures", "treaties", "plural nouns", "past participles", "northern cities",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class MadeUp:
-    """All tables that the pages read."""
-
-    roster: pl.DataFrame
-    splits: pl.DataFrame
-    explanations: pl.DataFrame
-    labels: pl.DataFrame
-    judged: pl.DataFrame
-    scores: pl.DataFrame
-    summary: pl.DataFrame
-    comparison: pl.DataFrame
-    distances: pl.DataFrame
+_RULES = {
+    "keyword": ("the word treaty", r"\btreaty\b"),
+    "bigram": ("the words of the", r"\bof the\b"),
+    "topic": ("words about railways", r"\b(rail|engine)\b"),
+    "next_token": ("what comes before a comma", r"\w+(?=,)"),
+    "opening_delimiter": ("opening brackets", r"\("),
+    "mixture": ("the word king, or numbers of years", r"king|1\d{3}"),
+}
 
 
 def features(number: int = 12) -> list[str]:
-    """Keys of the made-up features."""
+    """Keys of the made-up real features."""
     return [f"l20_{place * 37 % 4096:06d}" for place in range(number)]
 
 
-def made_up() -> MadeUp:
-    """The whole experiment, always the same."""
-    labels, scores = made_up_labels(), made_up_scores()
-    statistics, seed = EXPERIMENT.statistics, EXPERIMENT.seed
-    of = {method: labels.filter(pl.col("method") == method) for method in METHODS}
-    method_a, method_b = EXPERIMENT.report.most_distant
-    generator = np.random.default_rng(5)
-    vectors_a, vectors_b = generator.normal(size=(2, of[method_a].height, 16))
-    splits = made_up_splits()
-    return MadeUp(
-        roster=made_up_roster(),
-        splits=splits,
-        explanations=made_up_explanations(splits),
-        labels=labels,
-        judged=made_up_judged(splits),
-        scores=scores,
-        summary=ScoreSummary.validate(score_summary(scores, statistics, seed)),
-        comparison=MethodComparison.validate(method_comparison(scores, statistics, seed)),
-        distances=LabelDistances.validate(label_distances(of[method_a], of[method_b], vectors_a, vectors_b, EMBEDDER)),
-    )
+def planted() -> dict[str, str]:
+    """Keys of the planted features, two of each kind, with their kind."""
+    return {f"planted-{kind}_{place:06d}": kind for kind in PLANTED_KINDS for place in range(2)}
+
+
+def right_label(kind: str) -> str:
+    """The right label of planted features of this kind."""
+    return _RULES[kind][0]
+
+
+def partner(feature: str) -> str:
+    """The feature whose label another one's examples are judged with: the next of its pool."""
+    pool = list(planted()) if feature in planted() else features()
+    return pool[(pool.index(feature) + 1) % len(pool)]
 
 
 def made_up_roster() -> pl.DataFrame:
-    """Sixteen draws, twelve kept, and ten donors."""
-    kept = features()
+    """Sixteen draws, twelve kept; twelve planted features, and ten donors."""
     rows = [
         {"draw": place, "pool": "sampled", "feature": feature, "feature_index": place * 37, "outcome": "kept",
-         "n_examples": 20, "donors": [4000, 4001]}
-        for place, feature in enumerate(kept)
+         "n_examples": 20, "donors": [4000, 4001], "partners": [partner(feature)]}
+        for place, feature in enumerate(features())
     ]  # fmt: skip
     for place, (outcome, examples, detail) in enumerate(
         [
@@ -104,12 +85,18 @@ def made_up_roster() -> pl.DataFrame:
             ("too_few_examples", 11, "11 distinct examples, 15 needed"),
             ("missing", None, "the source has no such feature"),
         ],
-        start=len(kept),
+        start=len(rows),
     ):
         rows.append(
             {"draw": place, "pool": "sampled", "feature": f"l20_{3000 + place:06d}", "feature_index": 3000 + place,
              "outcome": outcome, "n_examples": examples, "detail": detail}
         )  # fmt: skip
+    rows += [
+        {"draw": place, "pool": "planted", "feature": feature, "feature_index": place, "outcome": "kept",
+         "n_examples": 40, "partners": [partner(feature)], "planted": kind, "right_label": right_label(kind),
+         "rule": _RULES[kind][1]}
+        for place, (feature, kind) in enumerate(planted().items())
+    ]  # fmt: skip
     rows += [
         {"draw": place, "pool": "donor", "feature": f"l20_{4000 + place:06d}", "feature_index": 4000 + place,
          "outcome": "kept" if place else "dead", "n_examples": 18, "detail": None if place else "no token activates it"}
@@ -118,13 +105,33 @@ def made_up_roster() -> pl.DataFrame:
     return FeatureSample.validate(pl.DataFrame(rows, schema=FeatureSample.create_empty().schema), cast=True)
 
 
+def made_up_records() -> pl.DataFrame:
+    """One record per feature, without activation rows, which no page reads."""
+    rows = [
+        {
+            "feature": feature,
+            "modelId": "SmolLM2-135M-Instruct",
+            "layer": "20-topk-2048",
+            "index": str(place),
+            "sourceSetName": "planted" if feature in planted() else "wikipedia",
+            "maxActApprox": 9.0 + place,
+            "frac_nonzero": 0.0003 * (place + 1),
+            "pos_str": [" king", "<b>", "\u202e"],
+            "activations": [],
+        }
+        for place, feature in enumerate([*features(), *planted()])
+    ]
+    return FeatureRecords.validate(pl.DataFrame(rows, schema=FeatureRecords.create_empty().schema), cast=True)
+
+
 def made_up_splits(context: int = 72) -> pl.DataFrame:
-    """Five train examples, ten test ones and two negatives per feature, hostile tokens among them."""
+    """Five train examples, ten test ones and ten negatives per feature, hostile tokens among them."""
     generator = np.random.default_rng(3)
     hostile = [*HOSTILE.values(), "\n", "\t", "  ", " ", "\u200b"]
+    kinds = ["random"] * 4 + ["hard"] * 3 + ["other_peak"] * 3
     rows = []
-    for place, feature in enumerate(features()):
-        for rank in range(1, 18):
+    for place, feature in enumerate([*features(), *planted()]):
+        for rank in range(1, 26):
             role = "train" if rank <= 5 else "test" if rank <= 15 else "negative"
             tokens = ["<|endoftext|>"] + [f" {word}" for word in generator.choice(_WORDS, size=context - 1)]
             for at in generator.choice(np.arange(1, context), size=3, replace=False):
@@ -149,9 +156,11 @@ def made_up_splits(context: int = 72) -> pl.DataFrame:
                     "donor_activations": activations.tolist() if negative else None,
                     "peak_position": peak,
                     "peak_activation": height,
-                    "relative_activation": None if negative else height / (9.0 + place),
+                    # Test examples of all strengths, as of a design in strata.
+                    "relative_activation": None if negative else 1.0 if rank == 1 else (16 - rank) / 16,
                     "window_start": max(0, peak - 23),
                     "window_end": min(context, peak + 9),
+                    "negative_kind": kinds[rank - 16] if negative else None,
                     "silent": True if negative else None,
                 }
             )
@@ -192,7 +201,7 @@ def made_up_labels() -> pl.DataFrame:
     hostile = list(HOSTILE.values())
     rows = []
     for shift, method in enumerate(METHODS):
-        for place, feature in enumerate(features()):
+        for place, feature in enumerate([*features(), *planted()]):
             failed = method == "baez" and place == FAILED_LABEL
             text = hostile[place] if method == "baez" and place < len(hostile) else _TOPICS[(place + shift) % 12]
             rows.append(
@@ -208,50 +217,3 @@ def made_up_labels() -> pl.DataFrame:
                 }
             )
     return Labels.validate(pl.DataFrame(rows, schema=Labels.create_empty().schema), cast=True)
-
-
-def made_up_judged(splits: pl.DataFrame) -> pl.DataFrame:
-    """Judgements of a few examples: enough to count outcomes and to name the judges."""
-    rows = [
-        {
-            "feature": row["feature"],
-            "method": method,
-            "benchmark": benchmark,
-            "example": row["example"],
-            "truth": row["role"] == "test",
-            "answer": None if benchmark == "embedding" else True,
-            "judge": EMBEDDER if benchmark == "embedding" else "SmolLM2 by likelihood@0.1.2",
-            "outcome": "timed_out" if row["rank"] == 7 and method == "baez" else "ok",
-        }
-        for method in METHODS
-        for benchmark in BENCHMARKS
-        for row in splits.filter(pl.col("role") != "train").iter_rows(named=True)
-    ]
-    return JudgedExamples.validate(pl.DataFrame(rows, schema=JudgedExamples.create_empty().schema), cast=True)
-
-
-def made_up_scores(number: int = 12) -> pl.DataFrame:
-    """Scores of `number` features; one label failed and got none, one feature had half its judgements fail."""
-    generator = np.random.default_rng(11)
-    quality = generator.normal(0.62, 0.12, size=number)
-    rows = []
-    for shift, method in enumerate(METHODS):
-        for benchmark in BENCHMARKS:
-            for place, feature in enumerate(features(number)):
-                chance = quality[place] - 0.04 * shift + generator.normal(0, 0.05)
-                answered = 0 if method == "baez" and place == FAILED_LABEL else 10 if place == FAILED_SCORE else 20
-                right = int(generator.binomial(answered, float(np.clip(chance, 0.05, 0.95))))
-                judged = benchmark != "embedding"
-                rows.append(
-                    {
-                        "feature": feature,
-                        "method": method,
-                        "benchmark": benchmark,
-                        "n_answered": answered,
-                        "n_failed": 20 - answered,
-                        "accuracy": right / answered if answered and judged else None,
-                        "auroc": float(np.clip(chance + 0.02, 0, 1)) if answered else None,
-                        "gap": (chance - 0.55) / 4 if answered and not judged else None,
-                    }
-                )
-    return FeatureScores.validate(pl.DataFrame(rows, schema=FeatureScores.create_empty().schema), cast=True)

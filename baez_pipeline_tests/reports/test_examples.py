@@ -1,4 +1,6 @@
-from baez_pipeline.reports.examples import Piece, example_view
+import polars as pl
+
+from baez_pipeline.reports.examples import Piece, example_view, example_views
 
 
 def view(tokens, activations, *, peak, window=None, largest=10.0):
@@ -55,3 +57,11 @@ def test_a_value_above_the_largest_peak_is_fully_shaded():
     assert view(["a"], [12.0], peak=0).window == (
         Piece("a", shade=1.0, value="activation 12, 120 % of the largest peak", peak=True),
     )
+
+
+def test_examples_are_shaded_by_the_largest_peak_of_the_feature(tables):
+    of_feature = tables.splits.filter(pl.col("feature") == tables.splits["feature"].first())
+    found = example_views(of_feature.sort("rank", descending=True))
+    assert [view.rank for view in found] == list(range(1, 16))
+    assert (found[0].share, found[1].share < 1) == (1.0, True)
+    assert example_views(of_feature.clear()) == []

@@ -1,7 +1,7 @@
 import polars as pl
 
 from baez_pipeline.reports import identities_of
-from baez_pipeline_tests.reports.made_up import EMBEDDER
+from baez_pipeline_tests.reports.made_up_judgements import EMBEDDER
 
 
 def test_names_are_those_that_the_tables_record(identities):

@@ -2,8 +2,22 @@ import polars as pl
 
 from baez_pipeline.experiment import METHODS
 from baez_pipeline.reports import render_most_distant
-from baez_pipeline_tests.reports.made_up import EXPERIMENT, HOSTILE, made_up
+from baez_pipeline_tests.reports.made_up import EXPERIMENT, HOSTILE
 from baez_pipeline_tests.reports.parsed import parsed
+
+
+def render(tables, trust, **changed):
+    found = {"distances": tables.report.distances, "scores": tables.report.scores, "explanations": tables.explanations}
+    found |= changed
+    return render_most_distant(
+        EXPERIMENT,
+        found["distances"],
+        tables.labels,
+        found["scores"],
+        tables.splits,
+        found["explanations"],
+        trust=trust,
+    )
 
 
 def sections(page):
@@ -11,7 +25,7 @@ def sections(page):
 
 
 def test_features_come_farthest_first_with_both_labels(distant_page, tables):
-    expected = tables.distances.head(EXPERIMENT.report.most_distant_features)
+    expected = tables.report.distances.head(EXPERIMENT.report.most_distant_features)
     found = sections(distant_page)
     assert [section.attributes["id"] for section in found] == expected["feature"].to_list()
     for section, row in zip(found, expected.iter_rows(named=True), strict=True):
@@ -20,19 +34,18 @@ def test_features_come_farthest_first_with_both_labels(distant_page, tables):
         assert said == [row["label_a"].replace("\u202e", "U+202E"), row["label_b"]]
 
 
-def test_scores_of_both_methods_stand_beside_their_labels(distant_page, tables):
+def test_scores_of_both_methods_stand_beside_their_labels(distant_page, tables, trust):
     section = sections(distant_page)[0]
-    feature = section.attributes["id"]
+    own = tables.report.scores.filter(pl.col("feature") == section.attributes["id"], pl.col("shuffle") == 0)
     for card, method in zip(section.all("div", class_="label"), (METHODS[0], METHODS[2]), strict=True):
-        scored = {
-            row["benchmark"]: row
-            for row in tables.scores.iter_rows(named=True)
-            if (row["feature"], row["method"]) == (feature, method)
-        }
-        shown = [value.text for value in card.all("dd")]
-        assert shown[0] == f"{scored['detection']['accuracy']:.2f}"
-        assert shown[1] == f"{scored['fuzz']['accuracy']:.2f}"
-        assert shown[2] == f"{scored['embedding']['auroc']:.2f}"
+        scored = {row["benchmark"]: row for row in own.filter(pl.col("method") == method).iter_rows(named=True)}
+        expected = [found.mark(f"{scored[name][found.measure.metric]:.2f}") for name, found in trust.items()]
+        assert [value.text for value in card.all("dd")] == expected
+
+
+def test_every_section_leads_to_its_feature_page(distant_page):
+    for section in sections(distant_page):
+        assert section.all("a")[0].attributes["href"] == f"features/{section.attributes['id']}.html"
 
 
 def test_train_and_test_examples_are_told_apart_and_negatives_left_out(distant_page):
@@ -62,14 +75,14 @@ def test_every_active_token_says_its_activation(distant_page):
     assert all("of the largest peak" in element.attributes["title"] for element in shaded)
 
 
-def test_a_failed_explanation_says_why(tables):
-    first = tables.distances["feature"].first()
+def test_a_failed_explanation_says_why(tables, trust):
+    first = tables.report.distances["feature"].first()
     third = (pl.col("feature") == first) & (pl.col("rank") == 3)
     failed = tables.explanations.with_columns(
         outcome=pl.when(third).then(pl.lit("misaligned")).otherwise("outcome"),
         detail=pl.when(third).then(pl.lit("the token differs <b>here</b>")).otherwise("detail"),
     )
-    page = render_most_distant(EXPERIMENT, tables.distances, tables.labels, tables.scores, tables.splits, failed)
+    page = render(tables, trust, explanations=failed)
     text = " ".join(sections(page)[0].text.split())
     assert "misaligned: the token differs <b>here</b>" in text
 
@@ -80,28 +93,22 @@ def test_what_has_no_distance_is_counted(distant_page):
     assert "1 feature has no distance, because a label failed." in text
 
 
-def test_no_distance_at_all_is_a_page_that_says_so(tables):
-    page = render_most_distant(
-        EXPERIMENT, tables.distances.clear(), tables.labels, tables.scores, tables.splits, tables.explanations
-    )
+def test_no_distance_at_all_is_a_page_that_says_so(tables, trust):
+    page = render(tables, trust, distances=tables.report.distances.clear())
     assert "No feature has a label of both methods" in parsed(page).text
 
 
-def test_unanswered_judgements_and_missing_scores_are_said(tables):
-    scores = tables.scores.with_columns(n_failed=tables.scores["n_failed"] + 2)
-    page = render_most_distant(EXPERIMENT, tables.distances, tables.labels, scores, tables.splits, tables.explanations)
-    assert "6 of 66 judgements unanswered" in sections(page)[0].text
-    page = render_most_distant(
-        EXPERIMENT, tables.distances, tables.labels, scores.clear(), tables.splits, tables.explanations
+def test_unanswered_judgements_and_missing_scores_are_said(tables, trust):
+    scores = tables.report.scores.with_columns(
+        n_failed=pl.lit(2, dtype=pl.Int64), n_answered=pl.lit(20, dtype=pl.Int64)
     )
+    assert "8 of 88 judgements unanswered" in sections(render(tables, trust, scores=scores))[0].text
+    page = render(tables, trust, scores=tables.report.scores.clear())
     assert [value.text for value in sections(page)[0].all("dd")] == ["–"] * 8
 
 
-def test_the_same_tables_give_the_same_bytes(distant_page):
-    again = made_up()
-    assert distant_page == render_most_distant(
-        EXPERIMENT, again.distances, again.labels, again.scores, again.splits, again.explanations
-    )
+def test_the_same_tables_give_the_same_bytes(distant_page, tables, trust):
+    assert distant_page == render(tables, trust)
 
 
 def test_a_very_long_token_stays_whole(distant_page):

@@ -1,6 +1,6 @@
 import pytest
 
-from baez_pipeline.reports.visible_text import isolated, isolated_token, visible
+from baez_pipeline.reports.visible_text import breakable, isolated, isolated_token, visible
 from baez_pipeline_tests.reports.parsed import parsed
 
 
@@ -33,3 +33,7 @@ def test_a_token_of_blanks_alone_gets_signs():
     assert parsed(isolated_token("  ")).text == "␣␣"
     assert parsed(isolated_token(" a")).text == " a"
     assert isolated_token("") == "<bdi></bdi>"
+
+
+def test_a_name_may_be_broken_after_its_underscores():
+    assert breakable("a_b<c") == "a_<wbr>b&lt;c"

@@ -1,7 +1,6 @@
 import pytest
 
 from baez_pipeline.reports import wording
-from baez_pipeline.reports.wording import Measure
 
 
 @pytest.mark.parametrize(
@@ -15,14 +14,8 @@ def test_numbers_have_true_minus_signs_and_zero_has_none(value, plain, signed):
 
 def test_what_is_missing_is_a_dash():
     assert {wording.plain_number(None), wording.signed_number(None), wording.percent(None)} == {"–"}
-    assert Measure("fuzz", "accuracy").interval(None, None) == "–"
+    assert wording.p_value(None) == wording.conclusion(None) == "–"
     assert wording.signed_interval(None, None) == "–"
-
-
-def test_each_metric_is_written_in_its_own_way():
-    assert Measure("detection", "accuracy").interval(0.5, 0.75) == "0.50–0.75"
-    assert Measure("embedding", "gap").interval(-0.01, 0.02) == "−0.010 to +0.020"
-    assert Measure("embedding", "gap").title == "Embedding similarity gap"
 
 
 @pytest.mark.parametrize(("share", "text"), [(0, "0 %"), (0.042, "4.2 %"), (0.0999, "10 %"), (1, "100 %")])
@@ -47,3 +40,18 @@ def test_counts_and_lists_are_english():
 def test_more_methods_than_colours_repeat_them():
     colours = wording.method_colours([f"m{place}" for place in range(8)])
     assert colours["m0"] == colours["m6"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0004, "< 0.001"), (0.0123, "0.012"), (0.5, "0.50"), (1.0, "1.00")])
+def test_a_p_value_is_never_zero(value, text):
+    assert wording.p_value(value) == text
+
+
+def test_small_shares_of_tokens_keep_two_digits():
+    assert wording.share_of_tokens(0.00031) == "0.031 %"
+    assert wording.share_of_tokens(0.25) == "25 %"
+
+
+def test_conclusions_are_words():
+    assert wording.conclusion("too_few") == "too few features"
+    assert wording.conclusion("different") == "different"

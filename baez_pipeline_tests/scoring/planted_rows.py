@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from baez_pipeline.tables import ExampleSplits, Labels
+from baez_pipeline.tables import ExampleSplits
 
 MUSIC = [
     " The band recorded a new song for the album",
@@ -42,6 +42,8 @@ def split_row(feature: str, example: str, tokens: list[str], peak: int, *, role:
         "donor_activations": own if negative else None,
         "peak_position": peak,
         "peak_activation": 1.0,
+        "relative_activation": None if negative else 1.0,
+        "negative_kind": "other_peak" if negative else None,
         "window_start": 0,
         "window_end": len(tokens),
     }
@@ -63,17 +65,19 @@ def music_splits(feature: str = "toy_000001") -> pl.DataFrame:
 
 
 def labels_table(*labels: str | None, feature: str = "toy_000001", method: str = "baez") -> pl.DataFrame:
-    """Labels of one feature; None for one that failed."""
-    rows = [
-        {
-            "feature": feature,
-            "method": method,
-            "label": label,
-            "n_shown": 5,
-            "model": "by hand",
-            "outcome": "unparsable" if label is None else "ok",
-            "detail": "No marker in the answer." if label is None else None,
-        }
-        for label in labels
-    ]
-    return Labels.validate(pl.DataFrame(rows, schema=Labels.create_empty().schema))
+    """Labels of one feature as `judge_labels` takes them; None for one that failed."""
+    return pl.DataFrame(
+        [
+            {
+                "feature": feature,
+                "method": method,
+                "shuffle": 0,
+                "label_from": feature,
+                "label": label,
+                "outcome": "ok" if label is not None else "unparsable",
+                "detail": None if label is not None else "No marker in the answer.",
+            }
+            for label in labels
+        ],
+        schema_overrides={"label": pl.String, "detail": pl.String},
+    )

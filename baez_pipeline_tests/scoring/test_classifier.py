@@ -7,36 +7,16 @@ import pytest
 
 from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_client import FailedAnswerError
-from baez_pipeline.llm.delphi_import import Client, DetectionScorer, Logprobs, Response, Top_Logprob
+from baez_pipeline.llm.delphi_import import DetectionScorer, Logprobs, Response, Top_Logprob
 from baez_pipeline.scoring.classifier import AnswersAsValues, AskedJudge, judge_by_asking
 from baez_pipeline.scoring.examples import shown_examples
-from baez_pipeline.scoring.likelihood_judge import read_question
 from baez_pipeline.tables import Outcome
 from baez_pipeline_tests.scoring.planted_rows import music_splits
+from baez_pipeline_tests.scoring.scripted_judge import Scripted, music_or_not
 
 
 class _Scorer(AnswersAsValues, DetectionScorer):
     pass
-
-
-class Scripted(Client):
-    """Answers each question by a function of its examples."""
-
-    def __init__(self, answer):
-        super().__init__("scripted")
-        self.answer = answer
-        self.questions: list[list[str]] = []
-
-    async def generate(self, prompt, **_):
-        _, examples = read_question(prompt[-1]["content"])
-        self.questions.append(examples)
-        answer = self.answer(examples)
-        return answer if isinstance(answer, Response) else Response(text=answer)
-
-
-def music_or_not(examples: list[str]) -> list[int]:
-    words = ("song", "melody", "guitar", "symphony", "single")
-    return [int(any(word in example for word in words)) for example in examples]
 
 
 def judge(client, examples_per_prompt: int = 10, seed: int = 1):

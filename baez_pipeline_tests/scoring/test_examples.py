@@ -80,19 +80,17 @@ def test_only_the_window_is_shown():
     assert (shown.tokens, shown.activations) == ([" two", " three"], [0.0, 1.0])
 
 
-def test_examples_without_text_or_without_an_active_token_are_not_judged():
+def test_a_window_without_text_has_that_for_a_problem():
     rows = [
         split_row("toy_000001", "special", ["<|endoftext|>", " word"], 0, role="test", rank=1),
         split_row("toy_000001", "blank", ["<|endoftext|>", " "], 1, role="test", rank=2),
     ]
-    shown = {example.example: example for example in shown_examples(splits_table(rows), marks=True)}
-    assert shown["special"].why_not_judged(marks=False) is None
-    assert "nothing to mark" in shown["special"].why_not_judged(marks=True)
-    assert "no text" in shown["blank"].why_not_judged(marks=False)
+    problems = {shown.example: shown.problem for shown in shown_examples(splits_table(rows), marks=True)}
+    assert problems == {"special": None, "blank": "The shown window holds no text."}
 
 
-def test_in_a_silent_context_of_the_feature_the_drawn_token_is_marked():
+def test_a_silent_context_of_the_feature_has_no_activations():
     silent = split_row("toy_000001", "silent", [" a", " b", " c"], 1, role="negative", rank=1)
-    (shown,) = shown_examples(splits_table([silent | {"donor_activations": None}]), marks=True)
-    assert shown.activations == [0.0, 1.0, 0.0]
-    assert shown.why_not_judged(marks=True) is None
+    silent |= {"donor_activations": None, "donor_index": None, "negative_kind": "random"}
+    (shown,) = shown_examples(splits_table([silent]), marks=True)
+    assert (shown.activations, shown.kind, shown.truth) == ([0.0, 0.0, 0.0], "random", False)

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from baez_pipeline.statistics import Interval, mean_interval
+from baez_pipeline.statistics.bootstrap import clustered_interval
 
 
 def interval(values, *, seed=1, confidence=0.95, resamples=2000):
@@ -63,3 +64,46 @@ def test_where_bca_has_no_answer_the_percentile_interval_takes_its_place_without
 def test_missing_values_are_refused():
     with pytest.raises(ValueError, match="finite"):
         interval([0.5, float("nan"), 0.6, 0.7])
+
+
+def weighted_mean(values):
+    return lambda counts: counts @ values / counts.sum(axis=1)
+
+
+def clustered(values, features, *, resamples=2000, seed=1):
+    return clustered_interval(
+        weighted_mean(np.array(values, dtype=float)),
+        np.array(features),
+        confidence=0.95,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def test_with_one_row_per_feature_the_clustered_interval_is_the_plain_one():
+    values = np.random.default_rng(0).normal(size=25)
+    assert clustered(values, np.arange(25)) == pytest.approx(interval(values))
+
+
+def test_repeating_every_row_narrows_no_clustered_interval():
+    values = np.random.default_rng(0).normal(size=25)
+    assert clustered(np.repeat(values, 4), np.repeat(np.arange(25), 4)) == pytest.approx(interval(values))
+
+
+def test_a_clustered_interval_in_batches_is_the_same(monkeypatch):
+    values, features = np.random.default_rng(0).normal(size=60), np.repeat(np.arange(20), 3)
+    whole = clustered(values, features)
+    monkeypatch.setattr("baez_pipeline.statistics.bootstrap._NUMBERS_AT_ONCE", 500)
+    assert clustered(values, features) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("features", [[], [0, 0, 0], [0, 0, 1, 1]])
+def test_under_three_features_there_is_no_clustered_interval(features):
+    assert clustered(np.arange(len(features)), features) == Interval(None, None)
+
+
+def test_a_statistic_that_is_undefined_for_most_resamples_has_no_interval():
+    found = clustered_interval(
+        lambda counts: np.full(len(counts), np.nan), np.arange(5), confidence=0.95, resamples=100, seed=1
+    )
+    assert found == Interval(None, None)

@@ -9,7 +9,9 @@ from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import AccessError, BudgetError, MissingKeyError
 from baez_pipeline.steps import State, build_chain, run_step
 from baez_pipeline.steps.estimate import estimate
+from baez_pipeline.steps.step import units
 from baez_pipeline_tests.local_services import KEY, Services, local_services, with_changes
+from baez_pipeline_tests.openai_answers import CORRECTION
 from baez_pipeline_tests.openai_faults import says, turned_away
 
 INPUTS = ("feature_records", "example_splits", "nla_explanations")
@@ -17,7 +19,7 @@ INPUTS = ("feature_records", "example_splits", "nla_explanations")
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Three features with explanations, and the services that they came from."""
+    """Three real features and some planted ones with explanations, and the services that they came from."""
     data = tmp_path_factory.mktemp("prepared")
     with local_services() as services:
         experiment = services.experiment("gemma3_27b")
@@ -56,6 +58,19 @@ def table(equipment, name):
     )
 
 
+def features_of(experiment, data):
+    return build_chain(experiment).kept_features(Equipment(experiment, data))
+
+
+def n_judged(experiment, data, benchmark):
+    """Judgements of a benchmark: each label that is judged, with each example of its feature."""
+    chain, equipment = build_chain(experiment), Equipment(experiment, data)
+    examples = table(equipment, "example_splits").filter(pl.col("role") != "train")
+    per_feature = dict(examples.group_by("feature").len().iter_rows())
+    step = chain[f"scores_{benchmark}"]
+    return sum(per_feature[unit.feature] for unit in units(step, equipment, chain.kept_features(equipment)))
+
+
 def states(experiment, data):
     chain, equipment = build_chain(experiment), Equipment(experiment, data)
     return {
@@ -73,7 +88,7 @@ def test_a_question_that_fails_for_good_is_an_outcome_on_its_rows_and_the_rest_g
     stubborn = turned_away(400, "This text is too odd.")
     services.endpoint.faults = lambda number, body: stubborn if number == asked + 2 else None
     scores = table(run(experiment, data, "scores_detection"), "scores_detection")
-    assert scores.height == 3 * 3 * 20
+    assert scores.height == n_judged(experiment, data, "detection")
     failed = scores.filter(pl.col("outcome") != "ok")
     assert failed["outcome"].to_list() == ["error"] * 5
     assert failed["answer"].null_count() == failed["probability"].null_count() == 5
@@ -92,19 +107,20 @@ def test_redoing_what_failed_asks_the_failed_questions_alone(fresh):
     before = services.endpoint.requests
     scores = table(run(experiment, data, "scores_detection", redo_failed=True), "scores_detection")
     assert services.endpoint.requests == before + 1
-    assert scores["outcome"].to_list() == ["ok"] * 180
+    assert scores["outcome"].to_list() == ["ok"] * n_judged(experiment, data, "detection")
 
 
 def test_a_label_that_cannot_be_read_is_asked_for_again_with_the_reason(fresh):
     services, experiment, data = fresh
     services.endpoint.faults = lambda number, body: says("Let me think about oceans.") if number == 1 else None
     labels = table(run(experiment, data, "labels_baez"), "labels_baez")
-    assert labels["outcome"].to_list() == ["ok"] * 3
-    assert services.endpoint.requests == 4
-    again = [body["messages"] for body in services.endpoint.bodies if len(body["messages"]) > 6]
-    assert [message["role"] for message in again[0][-2:]] == ["assistant", "user"]
-    assert again[0][-2]["content"] == "Let me think about oceans."
-    assert "no [EXPLANATION]: in the answer" in again[0][-1]["content"]
+    features = features_of(experiment, data)
+    assert labels["outcome"].to_list() == ["ok"] * len(features)
+    assert services.endpoint.requests == len(features) + 1
+    asked = [body["messages"][-2:] for body in services.endpoint.bodies]
+    ((said, objection),) = [last for last in asked if last[1]["content"].startswith(CORRECTION)]
+    assert (said["role"], said["content"]) == ("assistant", "Let me think about oceans.")
+    assert "no [EXPLANATION]: in the answer" in objection["content"]
 
 
 def test_the_budget_stops_a_run_before_it_is_exceeded_and_a_higher_one_goes_on(fresh):
@@ -118,8 +134,9 @@ def test_the_budget_stops_a_run_before_it_is_exceeded_and_a_higher_one_goes_on(f
     assert stored > 0
     before = services.endpoint.requests
     run(experiment, data, *LABELS)
-    assert services.endpoint.requests == 9
-    assert before == len(services.endpoint.answered) - (9 - before)
+    questions = len(LABELS) * len(features_of(experiment, data))
+    assert services.endpoint.requests == questions
+    assert before == len(services.endpoint.answered) - (questions - before)
 
 
 def test_no_credit_stops_the_run_with_a_sentence_and_keeps_what_was_finished(fresh):
@@ -194,7 +211,7 @@ def test_the_estimate_asks_nobody_and_is_right_about_the_questions(fresh):
     assert services.endpoint.requests == 0
     assert found.stood_in == list(LABELS)
     questions = {(line.step, line.method): line.questions for line in found.lines}
-    run(experiment, data, *LABELS, "scores_detection", "scores_fuzz")
+    run(experiment, data, *LABELS, "scores_detection", "scores_fuzz_random")
     ledger = equipment.answers.ledger(experiment.name)
     asked = {key: rows.height for key, rows in ledger.partition_by("asset", "method", as_dict=True).items()}
     assert questions == asked

@@ -1,12 +1,14 @@
 """Freshness and resuming, on a chain of the real step machinery with steps whose cost a test can count."""
 
+import threading
+
 import polars as pl
 import pytest
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, TableError
 from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split
-from baez_pipeline.steps import Chain, State, Step, Unit, run_step
+from baez_pipeline.steps import Chain, State, Step, Unit, families, run_step, run_steps
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
 from baez_pipeline.tables import Labels
 from baez_pipeline_tests.tiny_sae import write_tiny_sae
@@ -15,18 +17,21 @@ from baez_pipeline_tests.tiny_sae import write_tiny_sae
 class Counted:
     """A label step that counts what it labels, and stops the work or fails a row when told to."""
 
-    def __init__(self, prompt="first"):
+    def __init__(self, prompt="first", name="labels_counted"):
         self.prompt = prompt
+        self.name = name
         self.labelled = []
+        self.threads = set()
         self.stops_at = None
         self.fails = set()
 
     @property
     def step(self):
         return Step(
-            name="labels_counted",
+            name=self.name,
             schema=Labels,
             room="labeling",
+            family="labels",
             description="",
             version=1,
             per_feature=True,
@@ -36,6 +41,7 @@ class Counted:
         )
 
     def compute(self, work):
+        self.threads.add(threading.current_thread())
         for feature in work.features:
             if feature == self.stops_at:
                 raise BaezError("the server is gone")
@@ -70,17 +76,18 @@ def run_all(chain, equipment, **options):
     return reports
 
 
-def chain_with(counted):
-    return Chain([FEATURE_SAMPLE, FEATURE_RECORDS, EXAMPLE_SPLITS, counted.step])
+def chain_with(*counted):
+    return Chain([FEATURE_SAMPLE, FEATURE_RECORDS, EXAMPLE_SPLITS, *(each.step for each in counted)])
 
 
 def test_a_rerun_with_nothing_changed_makes_nothing(equipment):
     counted = Counted()
     chain = chain_with(counted)
     run_all(chain, equipment)
-    assert len(counted.labelled) == 4
+    assert counted.labelled == chain.kept_features(equipment)
+    counted.labelled.clear()
     again = run_all(chain, equipment)
-    assert len(counted.labelled) == 4
+    assert counted.labelled == []
     assert all(not report.made for report in again.values())
     assert {s.state for _, standings in chain.standings(equipment) for s in standings} == {State.FRESH}
 
@@ -170,3 +177,37 @@ def test_a_step_without_its_input_says_what_it_reads(equipment):
     states = {step.name: {s.state for s in standings} for step, standings in chain.standings(equipment)}
     assert states["labels_counted"] == {State.WAITING}
     assert states["feature_records"] == {State.MISSING}
+
+
+def test_steps_of_a_family_that_ask_nobody_are_made_one_after_the_other_in_the_callers_thread(equipment):
+    first, second = Counted(), Counted(name="labels_too")
+    chain = chain_with(first, second)
+    for step in list(chain)[:3]:
+        run_step(chain, step, equipment, chain.kept_features(equipment) if step.per_feature else ())
+    features = chain.kept_features(equipment)
+    run_step(chain, chain["labels_too"], equipment, features[:1])
+    told = []
+    reports = run_steps(
+        chain,
+        families(chain)["labels"],
+        equipment,
+        features,
+        tell=lambda progress: told.append((progress.step, progress.done, progress.total, progress.unit.feature)),
+    )
+    assert told == [
+        *(("labels_counted", done, len(features), feature) for done, feature in enumerate(features, start=1)),
+        *(("labels_too", done, len(features) - 1, feature) for done, feature in enumerate(features[1:], start=1)),
+    ]
+    assert [report.step for report in reports] == ["labels_counted", "labels_too"]
+    assert [list(report.made) for report in reports] == [features, features[1:]]
+    assert first.threads == second.threads == {threading.current_thread()}
+
+
+def test_a_step_that_names_no_family_is_one_by_itself():
+    chain = chain_with(Counted(), Counted(name="labels_too"))
+    assert {name: [step.name for step in steps] for name, steps in families(chain).items()} == {
+        "feature_sample": ["feature_sample"],
+        "feature_records": ["feature_records"],
+        "example_splits": ["example_splits"],
+        "labels": ["labels_counted", "labels_too"],
+    }

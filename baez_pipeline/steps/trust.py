@@ -1,0 +1,150 @@
+"""Steps that say how far the scores can be trusted: verdicts on benchmarks, and what scores depend on."""
+
+from collections.abc import Callable
+
+import dataframely as dy
+import polars as pl
+
+from baez_pipeline import statistics
+from baez_pipeline.experiment import Experiment
+from baez_pipeline.features.roster import PLANTED
+from baez_pipeline.scoring import breakdowns
+from baez_pipeline.scoring.controls import CONTROLS, RIGHT
+from baez_pipeline.steps.results import OWN, all_judgements, over_all_features, score_tables
+from baez_pipeline.steps.step import Step, Work
+from baez_pipeline.tables import (
+    BenchmarkAgreement,
+    BenchmarkVerdicts,
+    ChanceComparison,
+    DecileCurves,
+    FeatureClaims,
+    MetricSanity,
+    Reliability,
+    ScoresByNegatives,
+)
+
+RIGHT_LABELS = (pl.col("method") == RIGHT) & (pl.col("shuffle") == 0)
+"""Rows of JudgedExamples: the ceiling."""
+
+IS_REAL = ~pl.col("feature").str.starts_with(PLANTED)
+OWN_JUDGEMENTS = IS_REAL & (pl.col("shuffle") == 0) & ~pl.col("method").is_in(CONTROLS)
+"""Rows of JudgedExamples that methods are judged by: their own labels of real features."""
+
+
+def trust_steps(experiment: Experiment) -> list[Step]:
+    """All of them, in the order of their inputs."""
+    return [
+        _from_judgements(
+            experiment,
+            "metric_sanity",
+            MetricSanity,
+            "Does the score fall when half of what is predicted is left out, or as much is added wrongly?",
+            lambda judged: statistics.metric_sanity(judged.filter(RIGHT_LABELS), seed=experiment.seed),
+        ),
+        over_all_features(
+            experiment,
+            BenchmarkVerdicts,
+            lambda work: statistics.benchmark_verdicts(
+                work.read("feature_scores"), work.read("metric_sanity"), experiment.statistics, experiment.seed
+            ),
+            name="benchmark_verdicts",
+            reads=("feature_scores", "metric_sanity"),
+            description="Can each benchmark be trusted here? Right labels of planted features against others' labels.",
+        ),
+        _from_scores(
+            experiment,
+            "chance_comparison",
+            ChanceComparison,
+            "Each method's own labels of real features against labels of other features, on the same examples.",
+            lambda scores: statistics.beats_chance(
+                scores.filter(pl.col("planted").is_null(), ~pl.col("method").is_in(CONTROLS)),
+                experiment.statistics,
+                experiment.seed,
+            ),
+        ),
+        _from_judgements(
+            experiment,
+            "feature_claims",
+            FeatureClaims,
+            "Which single labels beat chance, at a false discovery rate over features.",
+            lambda judged: statistics.feature_claims(judged.filter(OWN_JUDGEMENTS), experiment.statistics),
+        ),
+        _from_judgements(
+            experiment,
+            "scores_by_negatives",
+            ScoresByNegatives,
+            "Scores of the methods against each kind of negatives apart.",
+            lambda judged: statistics.scores_by_negatives(
+                breakdowns.scores_by_negatives(judged, failures=experiment.scoring.failures).filter(OWN),
+                experiment.statistics,
+                experiment.seed,
+            ),
+        ),
+        _from_judgements(
+            experiment,
+            "decile_curves",
+            DecileCurves,
+            "How well test examples are told by how strong they are.",
+            lambda judged: statistics.decile_curves(
+                breakdowns.decile_rates(judged.filter(OWN_JUDGEMENTS | RIGHT_LABELS)),
+                experiment.statistics,
+                experiment.seed,
+            ),
+        ),
+        _from_judgements(
+            experiment,
+            "reliability",
+            Reliability,
+            "How alike the scores on two halves of a label's examples are.",
+            lambda judged: statistics.reliability(
+                judged.filter(OWN_JUDGEMENTS), experiment.statistics, experiment.seed
+            ),
+        ),
+        _from_scores(
+            experiment,
+            "benchmark_agreement",
+            BenchmarkAgreement,
+            "Do the benchmarks rank the same labels alike?",
+            lambda scores: statistics.benchmark_agreement(scores.filter(OWN), experiment.statistics, experiment.seed),
+        ),
+    ]
+
+
+def _from_judgements(
+    experiment: Experiment,
+    name: str,
+    schema: type[dy.Schema],
+    description: str,
+    make: Callable[[pl.DataFrame], pl.DataFrame],
+) -> Step:
+    def from_work(work: Work) -> pl.DataFrame:
+        return make(all_judgements(work))
+
+    return over_all_features(
+        experiment,
+        schema,
+        from_work,
+        name=name,
+        reads=score_tables(experiment),
+        description=description,
+        depends_on=lambda equipment: {
+            "statistics": experiment.statistics.model_dump(mode="json"),
+            "failures": experiment.scoring.failures,
+            "seed": experiment.seed,
+        },
+    )
+
+
+def _from_scores(
+    experiment: Experiment,
+    name: str,
+    schema: type[dy.Schema],
+    description: str,
+    make: Callable[[pl.DataFrame], pl.DataFrame],
+) -> Step:
+    def from_work(work: Work) -> pl.DataFrame:
+        return make(work.read("feature_scores"))
+
+    return over_all_features(
+        experiment, schema, from_work, name=name, reads=("feature_scores",), description=description
+    )
