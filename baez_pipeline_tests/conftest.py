@@ -17,3 +17,23 @@ def smollm2():
     from baez_pipeline.llm.smollm2 import load_smollm2
 
     return load_smollm2()
+
+
+@pytest.fixture
+def baez(monkeypatch, tmp_path, capsys):
+    """Run the command in an empty folder; its exit code, and what it printed to either stream as one line."""
+    from baez_pipeline import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BAEZ_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["baez", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code, " ".join((printed.out + printed.err).split())
+
+    return run

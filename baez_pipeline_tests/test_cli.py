@@ -1,27 +1,5 @@
 """The command line as a user meets it: one sentence for bad input, no traceback, nothing half-written."""
 
-import pytest
-
-from baez_pipeline import cli
-
-
-@pytest.fixture
-def baez(monkeypatch, tmp_path, capsys):
-    """Run the command in an empty folder; its exit code, and what it printed to either stream as one line."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BAEZ_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["baez", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code, " ".join((printed.out + printed.err).split())
-
-    return run
-
 
 def test_an_unknown_experiment_is_a_sentence(baez, tmp_path):
     code, said = baez("run", "smolm2")

@@ -9,15 +9,13 @@ import polars as pl
 
 PLANTED = "planted-"
 
+IS_PLANTED = pl.col("feature").str.starts_with(PLANTED)
+"""Rows of any table that are of planted features, as `is_planted` says of a key."""
+
 
 def is_planted(feature: str) -> bool:
     """Whether a partition key is that of a planted feature."""
     return feature.startswith(PLANTED)
-
-
-def planted_kind(feature: str) -> str | None:
-    """The kind of rule behind a planted feature, by its key; None for a real one."""
-    return feature.removeprefix(PLANTED).rpartition("_")[0] if is_planted(feature) else None
 
 
 @dataclass(frozen=True, eq=False)

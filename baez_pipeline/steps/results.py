@@ -8,6 +8,7 @@ import polars as pl
 
 from baez_pipeline.equipment import MINILM, Equipment
 from baez_pipeline.experiment import Experiment
+from baez_pipeline.features.roster import IS_PLANTED
 from baez_pipeline.reports import as_markdown, method_table
 from baez_pipeline.scoring.controls import CONTROLS, RIGHT
 from baez_pipeline.scoring.feature_scores import feature_scores as work_out_scores
@@ -159,12 +160,11 @@ def label_specificity(experiment: Experiment) -> Step:
             schema={"feature": pl.String, "method": pl.String, "label": pl.String},
         )
         written = [work.read(table).select("feature", "method", "label") for table in label_tables(experiment)]
-        is_planted = pl.col("feature").is_in(list(roster.right_labels))
-        labels = pl.concat([*(table.filter(~is_planted) for table in written), right]).drop_nulls("label")
+        labels = pl.concat([*(table.filter(~IS_PLANTED) for table in written), right]).drop_nulls("label")
         texts, embedder = shown_texts(work.read("example_splits")), work.equipment.embedder
         # A label is looked for among the features of its own pool.
         ranks = pl.concat(
-            label_ranks(labels.filter(pool), texts.filter(pool), embedder) for pool in (is_planted, ~is_planted)
+            label_ranks(labels.filter(pool), texts.filter(pool), embedder) for pool in (IS_PLANTED, ~IS_PLANTED)
         )
         cosines = {
             str(method): mean_label_cosine(rows["label"].to_list(), embedder)
@@ -193,10 +193,7 @@ def label_distances(experiment: Experiment) -> Step:
 
     def make(work: Work) -> pl.DataFrame:
         embedder = work.equipment.embedder
-        planted = list(work.chain.roster(work.equipment).right_labels)
-        labels_a, labels_b = (
-            work.read(f"labels_{method}").filter(~pl.col("feature").is_in(planted)) for method in (method_a, method_b)
-        )
+        labels_a, labels_b = (work.read(f"labels_{method}").filter(~IS_PLANTED) for method in (method_a, method_b))
         # A label that failed is left out by the distances; an empty text keeps the rows aligned.
         vectors = [embedder.embed(labels["label"].fill_null("").to_list()) for labels in (labels_a, labels_b)]
         return distances_between(labels_a, labels_b, vectors[0], vectors[1], embedder.identity)

@@ -7,7 +7,7 @@ import polars as pl
 
 from baez_pipeline import statistics
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.features.roster import PLANTED
+from baez_pipeline.features.roster import IS_PLANTED
 from baez_pipeline.scoring import breakdowns
 from baez_pipeline.scoring.controls import CONTROLS, RIGHT
 from baez_pipeline.steps.results import OWN, all_judgements, over_all_features, score_tables
@@ -26,8 +26,7 @@ from baez_pipeline.tables import (
 RIGHT_LABELS = (pl.col("method") == RIGHT) & (pl.col("shuffle") == 0)
 """Rows of JudgedExamples: the ceiling."""
 
-IS_REAL = ~pl.col("feature").str.starts_with(PLANTED)
-OWN_JUDGEMENTS = IS_REAL & (pl.col("shuffle") == 0) & ~pl.col("method").is_in(CONTROLS)
+OWN_JUDGEMENTS = ~IS_PLANTED & (pl.col("shuffle") == 0) & ~pl.col("method").is_in(CONTROLS)
 """Rows of JudgedExamples that methods are judged by: their own labels of real features."""
 
 

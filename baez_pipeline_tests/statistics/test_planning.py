@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from baez_pipeline import cli
 from baez_pipeline.cli.planning import costs_per_feature
 from baez_pipeline.statistics.planning import Aim, features_factor, needs
 from baez_pipeline.statistics.spread import Spread
@@ -75,23 +74,6 @@ def test_kept_answers_do_not_make_another_feature_cheaper():
     paid = {"scores_detection": {"f0": 0.3, "f1": 0.1}}
     assert costs_per_feature(all_kept, paid).scores == pytest.approx(0.2)
     assert costs_per_feature(all_kept, {}).unknown == ("scores_detection",)
-
-
-@pytest.fixture
-def baez(monkeypatch, tmp_path, capsys):
-    """Run the command in an empty folder; its exit code, and what it printed to either stream as one line."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BAEZ_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["baez", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code, " ".join((printed.out + printed.err).split())
-
-    return run
 
 
 EXPERIMENT = """
