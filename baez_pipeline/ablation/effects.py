@@ -3,13 +3,12 @@
 Goes in: the table AblationEffects, from scores of every variant. Stays out: judging, and what a page says of it.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
-from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, FAULTS, VARIANTS
+from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, VARIANTS
 from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Statistics
 from baez_pipeline.statistics import mean_interval
@@ -98,16 +97,3 @@ def _row(
 def compared_with(variant: str) -> str:
     """The variant that a fault was added to or taken away from; the corrected one for the two ends."""
     return ARTICLE.name if variant.startswith("without_") else CORRECTED.name
-
-
-def touched(fault: str) -> Iterator[str]:
-    """The benchmarks that a fault can move."""
-    changes = next(each.changes for each in FAULTS if each.name == fault)
-    asked = {"detection", "fuzz"}
-    settings = set().union(*(set(table) for table in changes.values()))
-    if "split" in changes:
-        yield from ("detection", "fuzz", "embedding")
-    elif settings & {"failures", "reading"}:
-        yield from sorted(asked)
-    else:
-        yield "embedding" if "embedder" in settings else "fuzz"

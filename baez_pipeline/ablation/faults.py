@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment import Experiment
 
 
@@ -22,6 +23,8 @@ class Fault:
     """What is done wrongly, for charts."""
     changes: Mapping[str, Mapping[str, Any]]
     """Table of the experiment file -> settings."""
+    benchmarks: tuple[str, ...] = ("detection", "fuzz", "embedding")
+    """Those that it can move."""
 
 
 FAULTS = (
@@ -35,7 +38,8 @@ FAULTS = (
         name="other_peaks",
         audit_rows="9",
         title="negatives: other features' peaks, not verified",
-        changes={"split": {"negatives": {"random": 0, "hard": 0, "other_peak": 10, "verified_silent": False}}},
+        # As many of them as the experiment has negatives.
+        changes={"split": {"negatives": {"random": 0, "hard": 0, "verified_silent": False}}},
     ),
     Fault(
         name="shared_documents",
@@ -48,30 +52,35 @@ FAULTS = (
         audit_rows="36",
         title="fuzz: other texts instead of other tokens",
         changes={"scoring": {"benchmarks": ("detection", "fuzz_contrastive", "embedding")}},
+        benchmarks=("fuzz",),
     ),
     Fault(
         name="delphi_marking",
         audit_rows="37-42",
         title="fuzz: delphi's choice of marked tokens",
         changes={"scoring": {"marking": "delphi"}},
+        benchmarks=("fuzz",),
     ),
     Fault(
         name="query_prefix",
         audit_rows="46",
         title="embedding: another model's query prefix",
         changes={"scoring": {"embedder": {"kind": "all_minilm_l6_v2", "prompt": "delphi"}}},
+        benchmarks=("embedding",),
     ),
     Fault(
         name="failures_are_wrong",
         audit_rows="30, 33",
         title="a failed answer counts as wrong",
         changes={"scoring": {"failures": "wrong"}},
+        benchmarks=("detection", "fuzz"),
     ),
     Fault(
         name="first_bracket",
         audit_rows="31, 32",
         title="the first bracket is read as the answers",
         changes={"ablation": {"reading": "delphi"}},
+        benchmarks=("detection", "fuzz"),
     ),
 )
 
@@ -99,11 +108,35 @@ def variants() -> Iterator[Variant]:
 VARIANTS = {variant.name: variant for variant in variants()}
 
 
+def check_without_faults(experiment: Experiment) -> None:
+    """Stop where the experiment file itself has a fault, which could then not be taken away.
+
+    Raises:
+        ExperimentError: it has one.
+    """
+    settings = experiment.model_dump()
+    for fault in FAULTS:
+        for table, changes in _changes(fault, experiment).items():
+            if all(settings[table][name] == value for name, value in changes.items()):
+                raise ExperimentError(
+                    f"{experiment.name}: an ablation starts from an experiment without the article's faults, but the "
+                    f"file has {fault.name} ({fault.title}): leave "
+                    f"{', '.join(f'{table}.{name}' for name in changes)} as by default, or take the table ablation out."
+                )
+
+
 def with_faults(experiment: Experiment, faults: Sequence[str]) -> Experiment:
-    """The experiment with these faults and none of the others."""
+    """An experiment without faults with these."""
     settings = experiment.model_dump()
     for fault in FAULTS:
         if fault.name in faults:
-            for table, changes in fault.changes.items():
+            for table, changes in _changes(fault, experiment).items():
                 settings[table] |= changes
     return Experiment.model_validate(settings)
+
+
+def _changes(fault: Fault, experiment: Experiment) -> Mapping[str, Mapping[str, Any]]:
+    if fault.name != "other_peaks":
+        return fault.changes
+    negatives = dict(fault.changes["split"]["negatives"]) | {"other_peak": experiment.split.negatives.total}
+    return {"split": {"negatives": negatives}}

@@ -24,7 +24,7 @@ class TrainingSettings:
 
     shape: JudgeShape = field(default_factory=JudgeShape)
     texts_per_topic: int = 40
-    steps: int = 2000
+    steps: int = 2100
     topics: int = 48
     windows_per_topic: int = 8
     """Two each of four texts, so that silent windows are of a feature's own texts and topic, too."""
@@ -33,7 +33,7 @@ class TrainingSettings:
     longest: int = 40
     """Tokens of a window."""
     news_share: float = 0.15
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     seed: int = 0
 
 

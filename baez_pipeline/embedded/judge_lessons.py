@@ -58,16 +58,16 @@ class Teacher:
         self._lists = [frozenset(self._place[word] for word in words if self._sayable(word)) for words in lists]
         self._speakable = [not names_held_out_topic(" ".join(topic.names)) for topic in topics]
         self._makers: list[tuple[Callable[[], Lesson | None], float]] = [
-            (self._word, 0.22),
-            (self._phrase, 0.11),
-            (self._before, 0.12),
+            (self._word, 0.16),
+            (self._phrase, 0.16),
+            (self._before, 0.18),
             (self._after, 0.05),
-            (self._pair, 0.04),
-            (self._topic, 0.16),
-            (self._alike, 0.05),
-            (self._text, 0.10),
-            (self._either, 0.10),
-            (self._family, 0.04),
+            (self._pair, 0.05),
+            (self._topic, 0.15),
+            (self._alike, 0.04),
+            (self._text, 0.06),
+            (self._either, 0.16),
+            (self._family, 0.03),
             (self._spelling, 0.02),
             (self._mark, 0.05),
             (self._kind, 0.03),
@@ -122,28 +122,31 @@ class Teacher:
         )
 
     def _phrase(self) -> Lesson | None:
-        place = self._place_of_word(0.5)
+        place = self._place_of_word(0.6)
         one, two = self._texts.words[place : place + 2].tolist()
         if not (self._is_word[two] and self._taught[two]):
             return None
         first, second = frozenset([one]), frozenset([two])
         label = self._draw.choice(judge_wordings.PHRASE_WORDINGS).format(self._said(one), self._texts.written[two])
-        return Lesson(label, (Clause(word=first, after=second), Clause(before=first, word=second)))
+        clauses = (Clause(before=first, word=second), Clause(word=first, after=second))
+        # A phrase's feature is active on its last word more often than on both.
+        return Lesson(label, clauses[:1] if self._draw.random() < 0.65 else clauses)
 
     def _pair(self) -> Lesson | None:
-        phrase = self._phrase()
-        if phrase is None:
+        place = self._place_of_word(0.6)
+        first, second = self._texts.words[place : place + 2].tolist()
+        if not (self._is_word[second] and self._taught[second]):
             return None
-        first, second = (next(iter(clause.word or ())) for clause in phrase.clauses)
         one, two = self._texts.written[first], self._texts.written[second]
         if self._draw.random() < 0.5:
-            return Lesson(f'"{one}" followed by "{two}"', phrase.clauses[:1])
+            return Lesson(f'"{one}" followed by "{two}"', (Clause(word=frozenset([first]), after=frozenset([second])),))
         return Lesson(
-            self._draw.choice(('"{1}" after "{0}"', 'the word "{1}" after "{0}"')).format(one, two), phrase.clauses[1:]
+            self._draw.choice(('"{1}" after "{0}"', 'the word "{1}" after "{0}"')).format(one, two),
+            (Clause(before=frozenset([first]), word=frozenset([second])),),
         )
 
     def _before(self) -> Lesson:
-        word = int(self._texts.words[self._place_of_word(0.6)])
+        word = int(self._texts.words[self._place_of_word(0.7)])
         return Lesson(
             self._draw.choice(judge_wordings.BEFORE_WORDINGS).format(self._said(word)),
             (Clause(after=frozenset([word])),),
@@ -189,12 +192,24 @@ class Teacher:
         return Lesson(self._draw.choice(judge_wordings.TEXT_WORDINGS).format(name), topic=topic)
 
     def _either(self) -> Lesson | None:
-        makers = [self._word, self._word, self._word, self._phrase, self._topic, self._mark]
+        if self._draw.random() < 0.5:
+            return self._either_word()
+        makers = [self._word, self._word, self._phrase, self._before, self._topic, self._topic, self._mark]
         one, two = self._draw.choice(makers)(), self._draw.choice(makers)()
         if one is None or two is None or NO_TOPIC not in (one.about, two.about):
             return None
         joined = self._draw.choice((" or ", " or ", " or ", " and ", ", "))
         return Lesson(one.label + joined + two.label, one.clauses + two.clauses, about=max(one.about, two.about))
+
+    def _either_word(self) -> Lesson:
+        one, two = (int(self._texts.words[self._place_of_word()]) for _ in range(2))
+        wording = self._draw.choice(
+            (
+                *['the word "{}" or the word "{}"'] * 4,
+                *('the words "{}" and "{}"', '"{}" or "{}"', 'the word "{}" or "{}"'),
+            )
+        )
+        return Lesson(wording.format(self._said(one), self._said(two)), (Clause(word=frozenset([one, two])),))
 
     def _family(self) -> Lesson | None:
         stem = self._texts.vocabulary[self._texts.words[self._place_of_word()]]

@@ -1,9 +1,10 @@
 """The embedded judge: SmolLM2's lower blocks with an adapter, and the score of a label at every token of a text.
 
-Text and label are read apart, each once. A label becomes a few vectors with a bias each, a token one vector of its own
-state and the next one's (the next word may decide: "the word before X"). Their products say how much likelier the
-label makes it that the token is active: late interaction, as in ColBERT (Khattab & Zaharia 2020, arXiv:2004.12832).
-`judge_training.py` trains the adapter.
+Text and label are read apart, each once. Every token of a text becomes a vector, of its own state and the next one's
+(the next word may decide: `the word before "of"`). Every token of a label becomes a vector with a bias: what it asks
+for, after the words before it, and whether it asks for anything. Their products say how much likelier the label makes
+it that the text's token is active: late interaction, as in ColBERT (Khattab & Zaharia 2020, arXiv:2004.12832), with
+the label's tokens as alternatives. `judge_training.py` trains the adapter.
 """
 
 import copy
@@ -37,10 +38,10 @@ class JudgeShape:
     """Blocks of SmolLM2 that are used, of 30."""
     rank: int = 8
     """Rank of the adapter of every linear map in them (LoRA: Hu et al. 2021, arXiv:2106.09685)."""
-    dimensions: int = 256
+    dimensions: int = 320
     """Of the vectors that are compared."""
-    label_vectors: int = 4
-    """Vectors per label: alternatives, as in `the word "river" or the word "army"`."""
+    hidden: int = 512
+    """Of the map of label tokens."""
 
 
 class AdaptedLinear(nn.Module):
@@ -85,8 +86,11 @@ class JudgeModel(nn.Module):
             setattr(owner, name, AdaptedLinear(linear, shape.rank))
         width = config.hidden_size
         self.token_map = nn.Linear(2 * width, shape.dimensions, bias=False)
-        self.label_map = nn.Linear(width, shape.label_vectors * shape.dimensions, bias=False)
-        self.label_bias = nn.Linear(width, shape.label_vectors)
+        self.label_map = nn.Linear(width, shape.dimensions, bias=False)
+        # One word asks for itself or for its neighbour, by the words before it: no linear map can tell the two.
+        self.label_in = nn.Linear(width, shape.hidden)
+        self.label_out = nn.Linear(shape.hidden, shape.dimensions, bias=False)
+        self.label_bias = nn.Linear(width, 1)
 
     def _linear_maps(self) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
         for block in self.trunk.layers:
@@ -130,18 +134,20 @@ class JudgeModel(nn.Module):
         return vectors
 
     def label_vectors(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors and biases of labels.
+        """Vectors and biases of the labels' tokens.
 
         Args:
-            states: of labels from `LABEL_START` to `LABEL_END`, [n, tokens, width].
+            states: of labels from `LABEL_START` to `LABEL_END`, [n, 1 + tokens, width].
             lengths: tokens of each, both marks included, [n].
 
         Returns:
-            [n, label_vectors, dimensions] and [n, label_vectors].
+            [n, tokens, dimensions] and [n, tokens]; the bias of padding is minus infinity.
         """
-        last = states[torch.arange(len(states), device=states.device), lengths - 1]
-        vectors = self.label_map(last).unflatten(-1, (self.shape.label_vectors, self.shape.dimensions))
-        return vectors / math.sqrt(self.shape.dimensions), self.label_bias(last)
+        states = states[:, 1:]
+        is_padding = torch.arange(1, states.shape[1] + 1, device=states.device) >= lengths[:, None]
+        biases = self.label_bias(states).squeeze(-1).masked_fill(is_padding, -math.inf)
+        vectors = self.label_map(states) + self.label_out(F.silu(self.label_in(states)))
+        return vectors / math.sqrt(self.shape.dimensions), biases
 
 
 def token_log_odds(tokens: Tensor, vectors: Tensor, biases: Tensor) -> Tensor:
@@ -149,8 +155,8 @@ def token_log_odds(tokens: Tensor, vectors: Tensor, biases: Tensor) -> Tensor:
 
     Args:
         tokens: token vectors, [..., dimensions].
-        vectors: of one label, [label_vectors, dimensions].
-        biases: [label_vectors].
+        vectors: of one label, [label tokens, dimensions].
+        biases: [label tokens].
     """
     return torch.logsumexp(tokens @ vectors.T + biases, dim=-1)
 

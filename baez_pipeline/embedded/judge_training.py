@@ -30,15 +30,21 @@ from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.errors import BaezError
 from baez_pipeline.llm.smollm2 import IDENTITY, load_smollm2
 
+_WORKERS = 14
+_LONGEST_LABEL = 18
+"""Tokens with both marks."""
+_HARD_SHARE = 0.3
+
 
 def loss_of(model: JudgeModel, step: TrainingStep) -> dict[str, Tensor]:
     """The three losses, each the mean over labels of a cross-entropy in which both answers weigh the same."""
     # Texts and labels go through the model together: its many small operations cost more than the padding.
+    step = _with_short_labels(step)
     width = max(step.ids.shape[1], step.label_ids.shape[1])
     ids = torch.cat([F.pad(each, (0, width - each.shape[1])) for each in (step.ids, step.label_ids)])
     text_states, label_states = model.states(ids).split([len(step.ids), len(step.label_ids)])
     tokens = model.token_vectors(text_states[:, : step.ids.shape[1]], step.lengths)
-    vectors, biases = model.label_vectors(label_states, step.label_lengths)
+    vectors, biases = model.label_vectors(label_states[:, : step.label_ids.shape[1]], step.label_lengths)
     products = torch.einsum("wtd,lkd->klwt", tokens, vectors) + biases.T[:, :, None, None]
     odds = products.logsumexp(0)
     valid = torch.arange(tokens.shape[1], device=tokens.device) < step.lengths[:, None]
@@ -50,13 +56,26 @@ def loss_of(model: JudgeModel, step: TrainingStep) -> dict[str, Tensor]:
     marked = _marked(step.active, valid)
     right = torch.where(active[..., None], step.active, marked) & valid
     wrong = marked & ~step.active
+    exact = has_rule & known.all(1)
     # A silent word of a window in which the label's feature is active elsewhere is wrong too, for rules about words.
     wrong_counts = wrong.any(-1) & known & (~positive | has_rule[:, None])
     return {
-        "tokens": _balanced(odds, step.active, valid & known[..., None] & has_rule[:, None, None]),
-        "detection": _balanced(detection, positive, known),
-        "fuzz": _balanced_pair(_mean_odds(odds, right), positive, _mean_odds(odds, wrong), wrong_counts),
+        "tokens": _balanced(odds, step.active, valid & known[..., None] & has_rule[:, None, None], exact),
+        "detection": _balanced(detection, positive, known, exact),
+        "fuzz": _balanced_pair(_mean_odds(odds, right), positive, _mean_odds(odds, wrong), wrong_counts, exact),
     }
+
+
+def _with_short_labels(step: TrainingStep) -> TrainingStep:
+    """Without the few labels that would make the products of all labels several times as large."""
+    short = step.label_lengths <= _LONGEST_LABEL
+    return step._replace(
+        label_ids=step.label_ids[short][:, :_LONGEST_LABEL],
+        label_lengths=step.label_lengths[short],
+        active=step.active[short],
+        of_text=step.of_text[short],
+        unknown=step.unknown[short],
+    )
 
 
 def _marked(active: Tensor, valid: Tensor) -> Tensor:
@@ -73,20 +92,23 @@ def _mean_odds(odds: Tensor, marked: Tensor) -> Tensor:
     return torch.where(marked.any(-1), total, torch.zeros_like(total))
 
 
-def _balanced(odds: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    return _balanced_pair(odds, truth & known, odds, ~truth & known)
+def _balanced(odds: Tensor, truth: Tensor, known: Tensor, exact: Tensor) -> Tensor:
+    return _balanced_pair(odds, truth & known, odds, ~truth & known, exact)
 
 
-def _balanced_pair(right: Tensor, is_right: Tensor, wrong: Tensor, is_wrong: Tensor) -> Tensor:
+def _balanced_pair(right: Tensor, is_right: Tensor, wrong: Tensor, is_wrong: Tensor, exact: Tensor) -> Tensor:
     """Cross-entropy of right and wrong answers, each averaged per label; labels without either are left out."""
     right, is_right, wrong, is_wrong = (each.flatten(1) for each in (right, is_right, wrong, is_wrong))
     missed = (F.softplus(-right) * is_right).sum(1) / is_right.sum(1).clamp(min=1)
     mistaken = (F.softplus(wrong) * is_wrong).sum(1) / is_wrong.sum(1).clamp(min=1)
+    # Where the rule is sure of every answer, mistakes weigh by how bad they are: texts with one word of two, say.
+    weight = torch.sigmoid(wrong.detach()) * is_wrong
+    hard = (F.softplus(wrong) * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
+    mistaken = torch.where(exact, (1 - _HARD_SHARE) * mistaken + _HARD_SHARE * hard, mistaken)
     usable = is_right.any(1) & is_wrong.any(1)
     return ((missed + mistaken) * usable).sum() / usable.sum().clamp(min=1)
 
 
-_WORKERS = 12
 
 
 def train_judge(

@@ -6,6 +6,7 @@ move when more features are asked for (design, decision 7). Misses stay in the r
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from typing import Any, Literal
 
 import polars as pl
@@ -81,18 +82,14 @@ def _give_donors_and_partners(pool: list[dict[str, Any]], donors: Sequence[int],
 
 
 def partners_of(features: Sequence[str], *, shuffles: int, seed: int) -> dict[str, list[str]]:
-    """For each feature and shuffle the next one in a ring, in an order drawn for the shuffle.
+    """The next features in a ring of seeded order, one per shuffle.
 
-    Nobody is the own partner or that of two, and a feature more changes one other feature's partner. A feature that is
-    alone has none.
+    Nobody is the own partner, or in one shuffle that of two; no partner comes twice before all others have. A feature
+    more changes the k-th partner of k others. A feature that is alone has none.
     """
-    partners: dict[str, list[str]] = {feature: [] for feature in features}
-    for shuffle in range(1, shuffles + 1):
-        ring = seeded_order(features, seed, "partners", shuffle)
-        for feature, partner in zip(ring, [*ring[1:], *ring[:1]], strict=True):
-            if partner != feature:
-                partners[feature].append(partner)
-    return partners
+    ring = seeded_order(features, seed, "partners", 1)
+    others = {feature: [*ring[place + 1 :], *ring[:place]] for place, feature in enumerate(ring)}
+    return {feature: list(islice(cycle(others[feature]), shuffles)) for feature in ring}
 
 
 def _plant(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import altair as alt
 import polars as pl
 
-from baez_pipeline.ablation.effects import METRICS, touched
+from baez_pipeline.ablation.effects import METRICS
 from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, FAULTS
 from baez_pipeline.reports import drawing
 from baez_pipeline.reports.drawing import Layout, Mark
@@ -53,7 +53,7 @@ def draw(effects: pl.DataFrame, labels: str, confidence: float, layout: Layout) 
 
 def _draw(benchmark: str, rows: pl.DataFrame, layout: Layout) -> alt.LayerChart:
     by_variant = {row["variant"]: row for row in rows.iter_rows(named=True)}
-    faults = [fault for fault in FAULTS if benchmark in touched(fault.name)]
+    faults = [fault for fault in FAULTS if benchmark in fault.benchmarks]
     height = _ROW * len(faults)
     means: list[Mark] = []
     names: list[Mark] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from baez_pipeline.ablation.effects import METRICS, touched
+from baez_pipeline.ablation.effects import METRICS
 from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, FAULTS
 from baez_pipeline.experiment import Ablation, Experiment
 from baez_pipeline.reports import ablation_chart, charts, drawing
@@ -96,7 +96,7 @@ def _panels(effects: pl.DataFrame, group: str) -> list[Panel]:
                 rows=tuple(
                     _row(fault.title, fault.audit_rows, own[f"with_{fault.name}"], own[f"without_{fault.name}"])
                     for fault in FAULTS
-                    if benchmark in touched(fault.name)
+                    if benchmark in fault.benchmarks
                 ),
             )
         )

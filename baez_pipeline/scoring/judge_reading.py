@@ -19,10 +19,10 @@ from baez_pipeline.llm.smollm2 import CONTEXT_LENGTH, MODEL_ID, load_smollm2
 from baez_pipeline.tables import Outcome
 
 TEXTS_KEPT = 2048
-"""Texts whose vectors stay in memory, 34 KB each at 32 tokens."""
+"""Texts whose vectors stay in memory, 41 KB each at 32 tokens."""
 
 LABELS_KEPT = 4096
-"""Labels whose vectors stay in memory, 4 KB each."""
+"""Labels whose vectors stay in memory, 1.3 KB for each of their tokens."""
 
 
 class ReadText(NamedTuple):
@@ -35,7 +35,7 @@ class ReadText(NamedTuple):
 
 
 class ReadLabel(NamedTuple):
-    """A label's vectors, [label_vectors, dimensions], and their biases, [label_vectors]."""
+    """The vectors of a label's tokens, [label tokens, dimensions], and their biases, [label tokens]."""
 
     vectors: Tensor
     biases: Tensor

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from baez_pipeline import reports
 from baez_pipeline.ablation.effects import ablation_effects
-from baez_pipeline.ablation.faults import FAULTS
+from baez_pipeline.ablation.faults import FAULTS, check_without_faults
 from baez_pipeline.ablation.scoring import score_variants
 from baez_pipeline.experiment import Experiment
 from baez_pipeline.features.roster import Roster, is_planted
@@ -19,7 +19,12 @@ from baez_pipeline.tables import AblationEffects, AblationScores, Pages
 
 
 def ablation_scores(experiment: Experiment) -> Step:
-    """The step `ablation_scores`."""
+    """The step `ablation_scores`.
+
+    Raises:
+        ExperimentError: the file itself has one of the faults.
+    """
+    check_without_faults(experiment)
     methods = experiment.labeling.methods
 
     def parts(feature: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from baez_pipeline.ablation.effects import compared_with, touched
-from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, FAULTS, VARIANTS, with_faults
+from baez_pipeline.ablation.effects import compared_with
+from baez_pipeline.ablation.faults import ARTICLE, CORRECTED, FAULTS, VARIANTS, check_without_faults, with_faults
+from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment import Ablation, Experiment, load_experiment
 
 
@@ -56,8 +57,15 @@ def test_what_is_added_is_compared_with_no_fault_and_what_is_taken_away_with_all
     assert compared_with("article") == "corrected"
 
 
-def test_a_fault_of_the_embedder_touches_no_other_benchmark():
-    assert list(touched("query_prefix")) == ["embedding"]
-    assert list(touched("delphi_marking")) == ["fuzz"]
-    assert list(touched("failures_are_wrong")) == ["detection", "fuzz"]
-    assert list(touched("whole_contexts")) == ["detection", "fuzz", "embedding"]
+def test_the_faulty_negatives_are_as_many_as_the_experiments_own():
+    base = embedded()
+    negatives = base.split.negatives.model_copy(update={"random": 1})
+    fewer = base.model_copy(update={"split": base.split.model_copy(update={"negatives": negatives})})
+    assert with_faults(fewer, ["other_peaks"]).split.negatives.total == negatives.total
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_file_that_has_a_fault_itself_is_refused_by_its_name(fault):
+    check_without_faults(embedded())
+    with pytest.raises(ExperimentError, match=f"{fault.name} .*leave "):
+        check_without_faults(with_faults(embedded(), [fault.name]))

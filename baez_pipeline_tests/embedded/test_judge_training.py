@@ -102,7 +102,7 @@ def test_a_step_depends_on_its_number_alone(words):
 
 def test_training_lowers_the_loss_and_the_adapter_reads_back_the_same(words, tmp_path):
     model, tokenizer = load_smollm2()
-    shape = JudgeShape(blocks=1, rank=2, dimensions=16, label_vectors=2)
+    shape = JudgeShape(blocks=1, rank=2, dimensions=16, hidden=16)
     torch.manual_seed(0)
     judge = JudgeModel(model, shape)
     settings = TrainingSettings(shape=shape, topics=8, labels=24, steps=20, learning_rate=1e-2, longest=16)

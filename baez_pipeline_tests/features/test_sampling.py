@@ -102,18 +102,24 @@ def test_partners_are_of_the_same_pool_and_nobody_is_the_partner_of_two(source):
     kept = roster(source, features=9, controls=Controls(shuffles=3)).filter(pl.col("pool") != "donor", outcome="kept")
     for _, pool in kept.group_by("pool"):
         assert set(pool["partners"].list.len()) == {3}
+        assert set(pool["partners"].list.n_unique()) == {min(3, pool.height - 1)}
         for shuffle in range(3):
             partners = pool["partners"].list.get(shuffle)
             assert sorted(partners) == sorted(pool["feature"])
             assert not any(partners == pool["feature"])
 
 
-def test_one_feature_more_changes_the_partner_of_one_other():
+def test_one_feature_more_changes_the_kth_partner_of_k_others():
     features = [f"feature {number}" for number in range(30)]
     before, after = (partners_of(names, shuffles=4, seed=3) for names in (features[:-1], features))
     for shuffle in range(4):
         changed = [name for name in features[:-1] if before[name][shuffle] != after[name][shuffle]]
-        assert [after[name][shuffle] for name in changed] == [features[-1]]
+        assert len(changed) == shuffle + 1
+        assert [after[name][shuffle] for name in changed].count(features[-1]) == 1
+
+
+def test_two_features_are_each_others_only_partner():
+    assert partners_of(["one", "other"], shuffles=2, seed=0) == {"one": ["other"] * 2, "other": ["one"] * 2}
 
 
 def test_a_feature_that_is_alone_has_no_partner():
