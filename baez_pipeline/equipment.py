@@ -16,17 +16,17 @@ from baez_pipeline.embedding import EMBEDDER_ID
 from baez_pipeline.embedding import REVISION as MINILM_REVISION
 from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Benchmark as BenchmarkName
-from baez_pipeline.experiment import Experiment, HttpModel, key_from_environment
+from baez_pipeline.experiment import Experiment, FolderSubject, HttpModel, key_from_environment
 from baez_pipeline.features import FeatureSource, open_source
 from baez_pipeline.llm.smollm2 import MODEL_ID
-from baez_pipeline.nla.opening import identity_of
+from baez_pipeline.nla.opening import identity_of, reconstructor_identity, subject_identity
 from baez_pipeline.store import Store, short_hash
 
 if TYPE_CHECKING:
     from baez_pipeline.embedding import SentenceEmbedder
     from baez_pipeline.llm.chat import ChatModel
     from baez_pipeline.nla import Verbalizer
-    from baez_pipeline.nla.extraction import SubjectModel
+    from baez_pipeline.nla.engine import Subject
     from baez_pipeline.scoring.judgement import Benchmark
 
 MINILM = f"{EMBEDDER_ID} ({MINILM_REVISION})"
@@ -54,15 +54,13 @@ class Equipment:
         return open_source(self.experiment.source, lambda: self.answers)
 
     @functools.cached_property
-    def subject(self) -> SubjectModel:
+    def subject(self) -> Subject:
         """The model whose features are labelled, up to the layer that the experiment reads."""
-        from baez_pipeline.llm.smollm2 import load_smollm2
-        from baez_pipeline.nla.extraction import SubjectModel
+        from baez_pipeline.nla.opening import open_subject
 
         self.check_layer()
         self.check_subject()
-        model, _ = load_smollm2()
-        return SubjectModel(model.model, layer=self.experiment.nla.layer)
+        return open_subject(self.experiment.nla)
 
     def check_layer(self) -> None:
         """Raise a SourceError unless the features are of the layer that is read.
@@ -77,11 +75,14 @@ class Equipment:
             )
 
     def check_subject(self) -> None:
-        """Raise a SourceError unless the model whose features are labelled can be run here; nothing is loaded."""
-        if self.source.model_id != MODEL_ID:
+        """Raise a SourceError unless the features are of the subject model; nothing is loaded."""
+        subject = self.experiment.nla.subject
+        model = subject.model if isinstance(subject, FolderSubject) else MODEL_ID
+        if self.source.model_id != model:
             raise SourceError(
-                f"Source {self.source.source_id} is of model {self.source.model_id}; the subject model that this "
-                f"version can run is {MODEL_ID}."
+                f"Source {self.source.source_id} is of model {self.source.model_id}, and nla.subject is {model}: set "
+                'nla.subject to kind = "folder" with that model, or choose an engine that reads activations itself '
+                "(nla.engine.kind = neuronpedia, or nla_server by text)."
             )
 
     @functools.cached_property
@@ -161,6 +162,16 @@ class Equipment:
     def verbalizer_identity(self) -> str:
         """The verbalizer with its revision."""
         return identity_of(self.experiment.nla.engine)
+
+    @functools.cached_property
+    def reconstructor_identity(self) -> str | None:
+        """The reconstructor with its revision; None where explanations are not scored."""
+        return reconstructor_identity(self.experiment.nla.engine)
+
+    @functools.cached_property
+    def subject_identity(self) -> str | None:
+        """The model whose activations are read, with its revision; None where a service reads them."""
+        return subject_identity(self.experiment.nla)
 
     @functools.cached_property
     def calibration_identity(self) -> str:

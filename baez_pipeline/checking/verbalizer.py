@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from baez_pipeline.checking.finding import Finding, Undecided, tried
@@ -13,10 +14,14 @@ from baez_pipeline.embedded import BLOCK
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import ServiceError, SidecarError, SourceError
 from baez_pipeline.experiment import (
+    FolderSubject,
     NeighboursEngine,
     NeuronpediaEngine,
     NlaServerEngine,
+    SmallNlaEngine,
+    SmolLM2Subject,
     TransformersEngine,
+    VllmEngine,
     optional_key,
 )
 from baez_pipeline.llm.smollm2 import MODEL_ID
@@ -34,16 +39,16 @@ _LAYER = re.compile(r"-l(\d{1,4})$")
 
 def check_verbalizer(equipment: Equipment, seen: Seen) -> Iterator[Finding]:
     """The engine and what it fits. A service is asked for one explanation, which costs nothing and is kept."""
-    engine = equipment.experiment.nla.engine
-    if not isinstance(engine, NeuronpediaEngine) and not (isinstance(engine, NlaServerEngine) and engine.by == "text"):
+    nla, engine = equipment.experiment.nla, equipment.experiment.nla.engine
+    if nla.reads_activations:
         yield from _check_activations_here(equipment, seen)
     match engine:
         case NeighboursEngine():
             yield tried("neighbour bank", lambda: _bank(equipment.experiment.nla.layer))
-        case TransformersEngine(verbalizer=folder):
-            from baez_pipeline.checking.verbalizer_folder import check_folder
+        case SmallNlaEngine() | TransformersEngine() | VllmEngine():
+            from baez_pipeline.checking.verbalizer_folder import check_pair
 
-            yield from check_folder(folder, layer=equipment.experiment.nla.layer)
+            yield from check_pair(nla, engine)
         case NeuronpediaEngine():
             if seen.source:
                 model = seen.source.model_id
@@ -59,23 +64,44 @@ def _check_activations_here(equipment: Equipment, seen: Seen) -> Iterator[Findin
     if seen.source:
         yield tried("subject model", lambda: _subject(equipment))
     if seen.examples is not None:
-        ids = seen.examples["tokenIds"]
-        yield tried("token ids", lambda: _ids(ids.null_count(), len(ids)))
+        examples, subject = seen.examples, equipment.experiment.nla.subject
+        yield tried("token ids", lambda: _ids(examples, subject))
 
 
 def _subject(equipment: Equipment) -> str:
     equipment.check_subject()
-    return f"{MODEL_ID}, read up to block {equipment.experiment.nla.layer}"
+    nla = equipment.experiment.nla
+    if isinstance(nla.subject, FolderSubject):
+        from baez_pipeline.checking.verbalizer_folder import check_weights
+        from baez_pipeline.nla.fitting import check_subject
+
+        fits = check_subject(nla.subject, layer=nla.layer)
+        return f"{fits}; {check_weights(nla.subject.path, of='subject model')}"
+    return f"{MODEL_ID}, read up to block {nla.layer}"
 
 
-def _ids(n_without: int, n_examples: int) -> str:
-    if n_without:
+def _ids(examples: pl.DataFrame, subject: SmolLM2Subject | FolderSubject) -> str:
+    without = examples.filter(pl.col("tokenIds").is_null())
+    if not without.height:
+        return "every example has them"
+    if not isinstance(subject, FolderSubject):
         raise SourceError(
-            f"{n_without} of {n_examples} examples come as text without token ids, and an engine that reads "
+            f"{without.height} of {examples.height} examples come as text without token ids, and an engine that reads "
             "activations here needs ids: choose an engine that takes text (nla.engine.kind = neuronpedia, or "
-            "nla_server by text)."
+            'nla_server by text), or name the subject model, whose tokenizer has them (nla.subject.kind = "folder").'
         )
-    return "every example has them"
+    from baez_pipeline.nla.loading import tokenizer_of
+    from baez_pipeline.nla.token_ids import Vocabulary
+
+    vocabulary = Vocabulary(tokenizer_of(subject.path))
+    peaks = zip(without["tokens"], without["maxValueTokenIndex"], strict=True)
+    unknown = [found for tokens, peak in peaks if isinstance(found := vocabulary.context(tokens, peak), str)]
+    if len(unknown) == without.height:
+        raise SourceError(
+            f"No example's tokens are those of the tokenizer in {subject.path}, of the first {unknown[0]}: "
+            "nla.subject.path is not the model of the source's features."
+        )
+    return f"of {without.height} examples {without.height - len(unknown)} have tokens of the subject model's tokenizer"
 
 
 def _bank(layer: int) -> str:
@@ -135,13 +161,22 @@ def _server_answers(equipment: Equipment, engine: NlaServerEngine, seen: Seen) -
     if engine.by == "text":
         (said,) = NlaServerByText(engine, client, layer=layer).explain([_short_peak(seen)])
         return _reads_the_token(said, layer) + traffic.note
-    vector = mean_activation()
+    vector = _some_activation(equipment.experiment.nla.subject)
     (said,) = NlaServerByVector(engine, client).explain_vectors(vector[None], [0])
     if said.outcome in (Outcome.EMPTY, Outcome.UNPARSABLE):
         raise Undecided(f"The server takes vectors of width {len(vector)}; the one that was sent says nothing to it.")
     if said.outcome is not Outcome.OK:
         raise ServiceError(f"The NLA server does not answer: {said.detail}. Check nla.engine.base_url.")
     return f"takes vectors of width {len(vector)}; it does not say of which layer{traffic.note}"
+
+
+def _some_activation(subject: SmolLM2Subject | FolderSubject) -> NDArray[np.float32]:
+    """A vector of the subject model's width; of a model that is not loaded here one that says nothing."""
+    if isinstance(subject, FolderSubject):
+        from baez_pipeline.nla.fitting import subject_width
+
+        return np.ones(subject_width(subject), dtype=np.float32)
+    return mean_activation()
 
 
 def mean_activation() -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ def _bar(items: Sequence[Item], description: str, units_each: int, unit: str) ->
         for done, item in enumerate(items, start=1):
             yield item
             rate = done * units_each / max(time.monotonic() - start, 1e-9)
-            progress.update(task, completed=done, rate=f"{rate:,.0f} {unit}/s")
+            progress.update(task, completed=done, rate=f"{_shown(rate)} {unit}/s")
 
 
 def _lines(items: Sequence[Item], description: str, units_each: int, unit: str) -> Iterator[Item]:
@@ -57,6 +57,10 @@ def _lines(items: Sequence[Item], description: str, units_each: int, unit: str) 
             rate = done * units_each / max(now - start, 1e-9)
             left = (len(items) - done) * (now - start) / done
             _CONSOLE.print(
-                f"{description}: {done}/{len(items)}, {rate:,.0f} {unit}/s, {now - start:.0f} s, {left:.0f} s left",
+                f"{description}: {done}/{len(items)}, {_shown(rate)} {unit}/s, {now - start:.0f} s, {left:.0f} s left",
                 highlight=False,
             )
+
+
+def _shown(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

@@ -18,7 +18,12 @@ async def ask_for_label(messages: list[Message], evidence: Evidence, writer: Cha
     """
     if not evidence.shown:
         answer = Answer(label=None, outcome=Outcome.NO_EVIDENCE, detail=evidence.missing)
-        return Written(answer=answer, n_shown=0, last_paragraph_fallback=evidence.last_paragraph_fallback)
+        return Written(
+            answer=answer,
+            n_shown=0,
+            last_paragraph_fallback=evidence.last_paragraph_fallback,
+            n_unfaithful=evidence.n_unfaithful,
+        )
     if writing.prefill:
         messages = [*messages, {"role": "assistant", "content": writing.prefill}]
     completion = await writer.complete(
@@ -41,6 +46,7 @@ async def ask_for_label(messages: list[Message], evidence: Evidence, writer: Cha
         ),
         n_shown=len(evidence.shown),
         last_paragraph_fallback=evidence.last_paragraph_fallback,
+        n_unfaithful=evidence.n_unfaithful,
         text=completion.text,
         tokens_in=completion.tokens_in,
         tokens_out=completion.tokens_out,

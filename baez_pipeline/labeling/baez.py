@@ -93,7 +93,7 @@ def _fenced(text: str) -> str:
 
 def _own_prompt(read: ReadEvidence) -> Prompt:
     async def write(rows: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
-        evidence = read(rows)
+        evidence = read(rows, writing)
         return await ask_for_label(messages(evidence.shown, writing), evidence, writer, writing)
 
     return Prompt(text=lambda writing: "\n".join(turn["content"] for turn in _opening(writing)), write=write)

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from baez_pipeline.features.shown_text import shown_token
+from baez_pipeline.labeling.method import Writing
 from baez_pipeline.nla.paragraphs import last_paragraph
 from baez_pipeline.tables import Outcome
 
@@ -42,24 +43,28 @@ class Evidence:
     """Why there is nothing to show."""
     last_paragraph_fallback: int | None = None
     """Explanations without a paragraph before their last one; None where whole ones are shown."""
+    n_unfaithful: int | None = None
+    """Explanations that hold too little of their activation to be shown; None where nothing is asked of them."""
 
 
-ReadEvidence = Callable[[pl.DataFrame], Evidence]
-"""Rows of one feature -> its evidence."""
+ReadEvidence = Callable[[pl.DataFrame, Writing], Evidence]
+"""Rows of one feature, and how the writer is asked -> the feature's evidence."""
 
 
-def whole_explanations(explanations: pl.DataFrame) -> Evidence:
-    """NlaExplanations as they are; failed ones are not shown."""
-    return _explanations(explanations, _shown_rows(explanations)["explanation"].to_list(), fallback=None)
+def whole_explanations(explanations: pl.DataFrame, writing: Writing) -> Evidence:
+    """NlaExplanations as they are; failed and unfaithful ones are not shown."""
+    kept = _Kept.of(explanations, minimum_fve=writing.minimum_fve)
+    return kept.evidence(kept.rows["explanation"].to_list(), fallback=None)
 
 
-def last_paragraphs(explanations: pl.DataFrame) -> Evidence:
-    """The last paragraph of each of the NlaExplanations; failed ones are not shown."""
-    parts = [last_paragraph(text) for text in _shown_rows(explanations)["explanation"]]
-    return _explanations(explanations, [text for text, _ in parts], fallback=sum(alone for _, alone in parts))
+def last_paragraphs(explanations: pl.DataFrame, writing: Writing) -> Evidence:
+    """The last paragraph of each of the NlaExplanations; failed and unfaithful ones are not shown."""
+    kept = _Kept.of(explanations, minimum_fve=writing.minimum_fve)
+    parts = [last_paragraph(text) for text in kept.rows["explanation"]]
+    return kept.evidence([text for text, _ in parts], fallback=sum(alone for _, alone in parts))
 
 
-def activating_texts(splits: pl.DataFrame) -> Evidence:
+def activating_texts(splits: pl.DataFrame, writing: Writing) -> Evidence:
     """The train examples of ExampleSplits, each cut to its shown window, its active tokens marked <<like this>>.
 
     Line breaks of a text are shown as ⏎, angle brackets as ‹ and ›.
@@ -85,20 +90,51 @@ def strongest_first(activations: Sequence[float], *, above: float) -> list[int]:
     return sorted(active, key=lambda place: -activations[place])
 
 
-def _explanations(explanations: pl.DataFrame, texts: Sequence[str], *, fallback: int | None) -> Evidence:
-    activations = _shown_rows(explanations)["peak_activation"].to_list()
-    return Evidence(
-        shown=tuple(
-            Shown(text=text, strength=tenths(activation, max(activations)))
-            for text, activation in zip(texts, activations, strict=True)
-        ),
-        missing="" if texts else f"all {explanations.height} explanations failed",
-        last_paragraph_fallback=fallback,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """The explanations of a feature that are worth showing, and what became of the others."""
 
+    rows: pl.DataFrame
+    n_failed: int
+    n_unfaithful: int
+    minimum_fve: float | None
 
-def _shown_rows(explanations: pl.DataFrame) -> pl.DataFrame:
-    return explanations.filter(pl.col("outcome") == Outcome.OK).sort("rank")
+    @classmethod
+    def of(cls, explanations: pl.DataFrame, *, minimum_fve: float | None) -> "_Kept":
+        answered = explanations.filter(pl.col("outcome") == Outcome.OK).sort("rank")
+        rows = answered
+        if minimum_fve is not None:
+            # An FVE that is not known is not enough of one; polars has NaN above every number.
+            rows = answered.filter(pl.col("fve").is_finite() & (pl.col("fve") >= minimum_fve))
+        return cls(
+            rows=rows,
+            n_failed=explanations.height - answered.height,
+            n_unfaithful=answered.height - rows.height,
+            minimum_fve=minimum_fve,
+        )
+
+    def evidence(self, texts: Sequence[str], *, fallback: int | None) -> Evidence:
+        """What is shown of the kept rows, text by text."""
+        activations = self.rows["peak_activation"].to_list()
+        return Evidence(
+            shown=tuple(
+                Shown(text=text, strength=tenths(activation, max(activations)))
+                for text, activation in zip(texts, activations, strict=True)
+            ),
+            missing="" if texts else self._why_none,
+            last_paragraph_fallback=fallback,
+            n_unfaithful=None if self.minimum_fve is None else self.n_unfaithful,
+        )
+
+    @property
+    def _why_none(self) -> str:
+        total = self.n_failed + self.n_unfaithful
+        if not self.n_unfaithful:
+            return f"all {total} explanations failed"
+        return (
+            f"of {total} explanations {self.n_failed} failed, and {self.n_unfaithful} have no FVE of at least "
+            f"{self.minimum_fve} (labeling.minimum_fve)"
+        )
 
 
 def _marked_text(row: dict[str, Any], largest: float) -> Shown:

@@ -24,6 +24,7 @@ class Written:
     answer: Answer
     n_shown: int
     last_paragraph_fallback: int | None = None
+    n_unfaithful: int | None = None
     text: str | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -42,6 +43,8 @@ class Writing:
     prefill: str | None
     """The answer's first words, the marker first: a small model needs them, and not every remote one allows it."""
     seed: int
+    minimum_fve: float | None = None
+    """Explanations that hold less of their activation are not shown; None: all are."""
     purpose: Purpose = field(default_factory=Purpose)
 
 
@@ -105,6 +108,7 @@ def _row(feature: str, method: LabelMethod, writer: ChatModel, written: Written)
         "label": written.answer.label,
         "n_shown": written.n_shown,
         "last_paragraph_fallback": written.last_paragraph_fallback,
+        "n_unfaithful": written.n_unfaithful,
         "model": writer.identity,
         "answer": written.text,
         "tokens_in": written.tokens_in,

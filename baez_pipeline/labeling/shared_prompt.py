@@ -110,7 +110,7 @@ def shared_prompt(read: ReadEvidence) -> Prompt:
     """The shared prompt for a method's evidence."""
 
     async def write(rows: pl.DataFrame, writer: ChatModel, writing: Writing) -> Written:
-        evidence = read(rows)
+        evidence = read(rows, writing)
         return await ask_for_label(messages(evidence, writing), evidence, writer, writing)
 
     return Prompt(text=fixed_text, write=write)

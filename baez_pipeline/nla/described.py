@@ -14,10 +14,9 @@ from typing import Any, TypeGuard
 from baez_pipeline.errors import SidecarError
 from baez_pipeline.neuronpedia import CallFailed
 from baez_pipeline.nla.engine import Explanation, Peak
-from baez_pipeline.nla.paragraphs import explanation_body
+from baez_pipeline.nla.paragraphs import CLOSING_TAG, explanation_body
 from baez_pipeline.tables import Outcome
 
-CLOSING_TAG = "</explanation>"
 BOS = frozenset({"<bos>", "<s>", "<|begin_of_text|>", "<|endoftext|>"})
 LARGEST_NUMBER = 3e38
 """Norms are stored as 32-bit floats."""

@@ -1,4 +1,4 @@
-"""Explaining a feature: the activation at the peak of each of its train examples, verbalized."""
+"""Explaining features: the activation at the peak of each of their train examples, verbalized."""
 
 import polars as pl
 
@@ -9,7 +9,7 @@ from baez_pipeline.nla.paragraphs import paragraphs
 from baez_pipeline.tables import NlaExplanations, Outcome
 
 
-def explain_feature(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla, *, seed: int) -> pl.DataFrame:
+def explain_features(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla, *, seed: int) -> pl.DataFrame:
     """Explain the train examples of one or more features.
 
     Args:
@@ -56,6 +56,8 @@ def explain_feature(splits: pl.DataFrame, verbalizer: Verbalizer, settings: Nla,
                 "n_paragraphs": len(paragraphs(said.text)),
                 "mse": said.mse,
                 "cosine": said.cosine,
+                "fve": said.fve,
+                "tag": said.tag,
                 "outcome": said.outcome.value,
                 "detail": said.detail,
             }

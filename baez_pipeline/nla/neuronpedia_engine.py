@@ -42,6 +42,7 @@ class NeuronpediaVerbalizer:
     """Neuronpedia's NLA of one model and layer. Neuronpedia publishes no revision of it."""
 
     name = "neuronpedia"
+    peaks_at_once = 1
     max_new_tokens = None
     """The service decides: 256 by its web application's source."""
 

@@ -76,6 +76,7 @@ class NlaServerByText:
     """
 
     name = "nla_server"
+    peaks_at_once = 1
 
     def __init__(
         self,

@@ -5,16 +5,27 @@ final token's role with its expected continuations (field guide, traps 7).
 """
 
 import re
+from typing import Literal
 
+CLOSING_TAG = "</explanation>"
 FINAL_TOKEN = "Final token"
+Tag = Literal["closed", "unclosed", "none"]
 
-_TAGGED = re.compile(r"<explanation>\s*(.*?)\s*(?:</explanation>|\Z)", re.DOTALL)
+_TAGGED = re.compile(rf"<explanation>\s*(.*?)\s*({CLOSING_TAG}|\Z)", re.DOTALL)
 
 
 def explanation_body(text: str) -> str | None:
     """The text between the tags; an unclosed tag gives what there is; None without an opening tag."""
     match = _TAGGED.search(text)
     return match.group(1).strip() if match else None
+
+
+def tag_of(text: str) -> Tag:
+    """What became of the tags: an explanation is closed, was cut off before that, or was not begun."""
+    match = _TAGGED.search(text)
+    if match is None:
+        return "none"
+    return "closed" if match.group(2) else "unclosed"
 
 
 def paragraphs(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The `transformers` engine: a released verbalizer, its vector injected at the marker of the sidecar's prompt.
+"""The engines `transformers` and `small_nla`: a verbalizer, the vector injected at the marker of the sidecar's prompt.
 
 Contract (field guide, section 3): the vector is scaled in fp32 to the sidecar's norm and REPLACES the embedding row of
 the marker; it is not multiplied by an embedding scale. Reading embeddings through the model's own embedding module
@@ -7,127 +7,128 @@ keeps Gemma's scale right.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    StoppingCriteriaList,
-    StopStringCriteria,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from baez_pipeline.experiment import TransformersEngine
 from baez_pipeline.nla.engine import Explanation
-from baez_pipeline.nla.paragraphs import explanation_body
+from baez_pipeline.nla.generation import Generation, Prompt
+from baez_pipeline.nla.injection import VectorMap, at_scale, read_vector_map
+from baez_pipeline.nla.paragraphs import CLOSING_TAG, explanation_body, tag_of
 from baez_pipeline.nla.sidecar import Sidecar
 from baez_pipeline.tables import Outcome
 
-CLOSING_TAG = "</explanation>"
-EPSILON = 1e-12
-"""Under this norm a vector is left as it is: zero stays zero (released client)."""
+QUOTED = 80
+"""Characters of an answer that are quoted where nothing could be read out of it."""
+
+
+class Sampling(Protocol):
+    """The settings of an engine that a verbalizer is held to."""
+
+    @property
+    def temperature(self) -> float:
+        """0 = greedy."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Cap on an explanation."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Explanations that are written at once, at most."""
+        ...
 
 
 class TransformersVerbalizer:
     """A verbalizer held by transformers."""
-
-    name = "transformers"
 
     def __init__(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         sidecar: Sidecar,
-        settings: TransformersEngine,
+        settings: Sampling,
         *,
         layer: int,
         identity: str,
+        name: str = "transformers",
+        vector_map: VectorMap | None = None,
     ) -> None:
         """Check the sidecar against model, tokenizer and layer.
 
         Raises:
             SidecarError: they do not belong together.
         """
-        sidecar.check_fits(hidden_size=model.get_input_embeddings().weight.shape[1], layer=layer)
+        embedding = model.get_input_embeddings()
+        vocabulary, hidden_size = embedding.weight.shape
+        sidecar.check_fits(layer=layer, hidden_size=hidden_size, vocabulary=vocabulary)
+        ids, site = sidecar.prompt_ids(tokenizer)
+        self.name = name
         self.identity = identity
         self.temperature = settings.temperature
         self.max_new_tokens = settings.max_new_tokens
-        self._model = model
+        self._sidecar = sidecar
+        self._vector_map = vector_map
         self._tokenizer = tokenizer
-        self._scale = sidecar.extraction.injection_scale
-        self._batch_size = settings.batch_size
-        # Built once: it goes through the whole vocabulary, which takes seconds.
-        self._stopping = StoppingCriteriaList([StopStringCriteria(tokenizer, [CLOSING_TAG])])
-        ids, self._site = sidecar.prompt_ids(tokenizer)
         with torch.inference_mode():
-            self._prompt = model.get_input_embeddings()(torch.tensor(ids, device=model.device))
+            self.prompt = Prompt(embeddings=embedding(torch.tensor(ids, device=embedding.weight.device)), site=site)
+        self._generation = Generation(
+            model,
+            tokenizer,
+            self.prompt,
+            closing=CLOSING_TAG,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            batch_size=settings.batch_size,
+        )
 
     @classmethod
-    def open(cls, settings: TransformersEngine, *, layer: int, identity: str) -> "TransformersVerbalizer":
-        """Load the verbalizer from its folder, on a GPU where there is one (accelerate places large models).
+    def open(
+        cls, folder: Path, settings: Sampling, *, layer: int, identity: str, name: str = "transformers"
+    ) -> "TransformersVerbalizer":
+        """Load the verbalizer from its folder, a model or an adapter, on a GPU where there is one.
 
         Raises:
             SidecarError: the folder has no fitting sidecar.
         """
-        folder = Path(settings.verbalizer)
+        from baez_pipeline.nla.loading import load_causal, tokenizer_of
+
         sidecar = Sidecar.read(folder)
-        on_gpu = torch.cuda.is_available()
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.bfloat16 if on_gpu else torch.float32, device_map="auto" if on_gpu else None
-        ).eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        return cls(model, tokenizer, sidecar, settings, layer=layer, identity=identity)
+        return cls(
+            load_causal(folder),
+            tokenizer_of(folder),
+            sidecar,
+            settings,
+            layer=layer,
+            identity=identity,
+            name=name,
+            vector_map=read_vector_map(folder, sidecar),
+        )
 
     def explain_vectors(self, vectors: NDArray[np.float32], seeds: Sequence[int]) -> list[Explanation]:
         """One explanation per vector (n, d_model); a seed decides its own row alone."""
-        if self.temperature:
-            # One row at a time: the sampler's state is shared within a batch, so a neighbour would change a draw.
-            texts = [
-                self._sample(vector[None], seed) for vector, seed in zip(torch.from_numpy(vectors), seeds, strict=True)
-            ]
-        else:
-            texts = [
-                text
-                for batch in torch.from_numpy(vectors).split(self._batch_size)
-                for text in self._generate(batch, do_sample=False)
-            ]
-        return [_explanation(text) for text in texts]
+        if not len(vectors):
+            return []
+        written = self._generation.generate(self.rows(vectors), seeds)
+        # Special tokens that an explanation quotes are part of it; the one that ends it was left out.
+        return [explanation_of(self._tokenizer.decode(each.ids, skip_special_tokens=False)) for each in written]
 
-    def injected(self, vectors: torch.Tensor) -> torch.Tensor:
-        """The prompt's embeddings with each vector (n, d_model) in the marker's row: (n, length, d_model)."""
-        vectors = vectors.float()
-        norms = vectors.norm(dim=-1, keepdim=True)
-        scaled = torch.where(norms > EPSILON, vectors * (self._scale / norms.clamp_min(EPSILON)), vectors)
-        embeddings = self._prompt.expand(len(vectors), -1, -1).clone()
-        embeddings[:, self._site] = scaled.to(embeddings)
-        return embeddings
-
-    def _sample(self, vector: torch.Tensor, seed: int) -> str:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return self._generate(vector, do_sample=True, temperature=self.temperature)[0]
-
-    @torch.inference_mode()
-    def _generate(self, vectors: torch.Tensor, **sampling: object) -> list[str]:
-        embeddings = self.injected(vectors)
-        # generation_config's eos ids stop it too: stopping on the tokenizer's alone makes Gemma's verbalizer run on.
-        output = self._model.generate(
-            inputs_embeds=embeddings,
-            attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device),
-            max_new_tokens=self.max_new_tokens,
-            stopping_criteria=self._stopping,
-            **sampling,
-        )
-        return [self._tokenizer.decode(row, skip_special_tokens=True) for row in output]
+    def rows(self, vectors: NDArray[np.float32]) -> torch.Tensor:
+        """What is injected for vectors (n, d_model): mapped where the sidecar says so, at its norm, fp32."""
+        return at_scale(vectors, self._sidecar, self._vector_map)
 
 
-def _explanation(text: str) -> Explanation:
-    body = explanation_body(text)
+def explanation_of(text: str) -> Explanation:
+    """A verbalizer's text as an explanation, with what became of its tags."""
+    body, tag = explanation_body(text), tag_of(text)
     if body is None:
-        return Explanation(text="", outcome=Outcome.UNPARSABLE, detail=f"no <explanation> tag in {text[:80]!r}")
+        detail = f"no <explanation> tag in {text[:QUOTED]!r}"
+        return Explanation(text="", outcome=Outcome.UNPARSABLE, detail=detail, tag=tag)
     if not body:
-        return Explanation(text="", outcome=Outcome.EMPTY, detail="nothing between the explanation tags")
-    return Explanation(text=body, detail=None if CLOSING_TAG in text else "the explanation tag was not closed")
+        return Explanation(text="", outcome=Outcome.EMPTY, detail="nothing between the explanation tags", tag=tag)
+    return Explanation(text=body, tag=tag)

@@ -35,12 +35,13 @@ def labels_step(method_name: str) -> Step:
         room="labeling",
         family="labels",
         description=f"Labels by the method {method.name}, from {method.reads}.",
-        version=1,
+        version=2,
         per_feature=True,
         reads=lambda part: (method.reads,),
         depends_on=lambda equipment, part: {
             "prompt": _prompt_text(method, equipment.experiment),
             "writer": _what_changes_labels(equipment.experiment.labeling),
+            **_what_changes_evidence(method, equipment.experiment.labeling),
             "seed": equipment.experiment.seed,
         },
         compute=compute,
@@ -59,7 +60,14 @@ def writing(labeling: Labeling, *, seed: int) -> Writing:
         max_tokens=settings.max_tokens,
         prefill=MARKER if isinstance(settings, SmolLM2Writer) and settings.prefill else None,
         seed=seed,
+        minimum_fve=labeling.minimum_fve,
     )
+
+
+def _what_changes_evidence(method: LabelMethod, labeling: Labeling) -> dict[str, float]:
+    if method.reads != "nla_explanations" or labeling.minimum_fve is None:
+        return {}
+    return {"minimum_fve": labeling.minimum_fve}
 
 
 def _prompt_text(method: LabelMethod, experiment: Experiment) -> str:

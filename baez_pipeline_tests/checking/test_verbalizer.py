@@ -1,9 +1,10 @@
 """The verbalizer behind a service, and what an engine needs that reads activations here."""
 
 import pytest
+from transformers import LlamaConfig
 
 from baez_pipeline_tests.checking.conftest import found, those
-from baez_pipeline_tests.neuronpedia_server import LIMITED, Fault
+from baez_pipeline_tests.neuronpedia_server import LIMITED, MODEL, Fault
 from baez_pipeline_tests.nla_service import always, splitting, turned_away
 
 
@@ -50,7 +51,19 @@ def test_an_nla_of_another_model_fails(equipment_with):
 def test_an_engine_that_reads_activations_here_needs_a_model_that_runs_here(equipment_with):
     findings = found(equipment_with(engine={"kind": "neighbours"}))
     assert those(findings, "failed") == {"subject model", "token ids", "neighbour bank"}
-    assert "the subject model that this version can run is smollm2" in findings["subject model"].detail
+    assert "and nla.subject is smollm2" in findings["subject model"].detail
+
+
+def test_a_subject_model_in_a_folder_needs_its_weights(equipment_with, tmp_path):
+    LlamaConfig(hidden_size=8, num_hidden_layers=42, num_attention_heads=1).save_pretrained(tmp_path)
+    engine = {"kind": "transformers", "verbalizer": str(tmp_path / "av")}
+    subject = {"kind": "folder", "path": str(tmp_path), "model": MODEL}
+    equipment = equipment_with(nla={"layer": 41, "engine": engine, "subject": subject})
+    said = found(equipment)["subject model"]
+    assert said.outcome == "failed"
+    assert "lacks 1 of 1 files of weights, the first model.safetensors: fetch the subject model again" in said.detail
+    (tmp_path / "model.safetensors").write_bytes(b"12345678")
+    assert "42 blocks of width 8, read up to block 41; 1 file" in found(equipment)["subject model"].detail
 
 
 def test_an_nla_server_by_text_is_asked_for_one_explanation(world, equipment_with, monkeypatch):

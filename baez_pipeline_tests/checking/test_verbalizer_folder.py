@@ -7,10 +7,11 @@ import yaml
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import LlamaConfig, PreTrainedTokenizerFast
+from transformers import Gemma3TextConfig, LlamaConfig, PreTrainedTokenizerFast
 
-from baez_pipeline.checking.verbalizer_folder import check_folder
-from baez_pipeline.nla.sidecar import SIDECAR_FILE
+from baez_pipeline.checking.verbalizer_folder import check_folder, check_pair
+from baez_pipeline.experiment import FolderSubject, Nla, SmallNlaEngine, TransformersEngine
+from baez_pipeline.nla.folders import SIDECAR_FILE
 
 WORDS = ["<unk>", "<concept>", "§", "</concept>", "Describe", "user"]
 
@@ -47,13 +48,14 @@ def write_sidecar(folder, **changes):
 
 
 def failed(folder, layer=20):
-    return {f.subject: f.detail for f in check_folder(folder, layer=layer) if f.outcome == "failed"}
+    found = check_folder(folder, layer=layer, subject_width=576)
+    return {f.subject: f.detail for f in found if f.outcome == "failed"}
 
 
 def test_a_folder_that_fits_is_well(folder):
-    findings = list(check_folder(folder, layer=20))
-    assert [finding.outcome for finding in findings] == ["ok"] * 5
-    assert findings[3].detail == "5 tokens, with the marker at position 3"
+    findings = list(check_folder(folder, layer=20, subject_width=576))
+    assert [finding.outcome for finding in findings] == ["ok"] * 4
+    assert findings[2].detail == "5 tokens, with the marker at position 3"
 
 
 def test_another_layer_fails(folder):
@@ -62,7 +64,9 @@ def test_another_layer_fails(folder):
 
 def test_a_verbalizer_of_another_model_fails(folder):
     write_sidecar(folder, d_model=3584)
-    assert failed(folder).keys() == {"verbalizer's layer and width", "verbalizer's subject"}
+    assert "d_model 3584, the verbalizer's hidden size is 576" in failed(folder)["verbalizer's layer and width"]
+    LlamaConfig(hidden_size=3584, num_hidden_layers=2, num_attention_heads=28).save_pretrained(folder)
+    assert "those of the subject model are 576 wide" in failed(folder)["verbalizer's layer and width"]
 
 
 def test_a_sidecar_of_another_tokenizer_fails(folder):
@@ -84,3 +88,37 @@ def test_weights_that_are_missing_are_named_together_with_what_else_is_wrong(fol
 def test_a_broken_file_fails(folder, name):
     (folder / name).write_text('{"a": [')
     assert len(failed(folder)) >= 1
+
+
+def test_the_embedded_nla_is_found_without_loading_anything():
+    (finding,) = check_pair(Nla(), SmallNlaEngine())
+    assert finding.outcome == "ok"
+    assert "for layer 20 of smollm2-135m-instruct; verbalizer, 1 file" in finding.detail
+    (finding,) = check_pair(Nla(layer=3), SmallNlaEngine())
+    assert "for layer 20, the experiment reads layer 3" in finding.detail
+
+
+def test_reconstructor_and_subject_are_looked_at_with_the_verbalizer(folder, tmp_path):
+    engine = TransformersEngine(verbalizer=folder, reconstructor=tmp_path / "ar")
+    findings = {f.subject: f for f in check_pair(Nla(engine=engine), engine)}
+    assert {subject for subject, f in findings.items() if f.outcome == "failed"} == {
+        "reconstructor",
+        "reconstructor's weights",
+    }
+    subject = FolderSubject(path=tmp_path / "nowhere", model="m")
+    findings = {f.subject: f for f in check_pair(Nla(engine=engine, subject=subject), engine)}
+    assert "config.json is not the configuration of a model" in findings["subject model's width"].detail
+
+
+def test_a_files_sentence_names_the_model_that_lacks_it(folder, tmp_path):
+    engine = TransformersEngine(verbalizer=folder, reconstructor=tmp_path / "ar")
+    findings = {f.subject: f.detail for f in check_pair(Nla(engine=engine), engine)}
+    assert "fetch the reconstructor again" in findings["reconstructor's weights"]
+
+
+def test_a_window_that_is_too_narrow_for_an_explanation_fails(folder):
+    config = Gemma3TextConfig(hidden_size=576, num_hidden_layers=2, num_attention_heads=9, sliding_window=64)
+    config.save_pretrained(folder)
+    engine = TransformersEngine(verbalizer=folder, max_new_tokens=60)
+    findings = {f.subject: f.detail for f in check_pair(Nla(engine=engine), engine)}
+    assert "window holds 64 tokens, prompt and explanation need 65" in findings["verbalizer's prompt"]

@@ -1,6 +1,7 @@
 """A writer that answers by script, and evidence for it."""
 
 import asyncio
+import itertools
 
 import polars as pl
 
@@ -38,8 +39,8 @@ def label(method, evidence, *answers, writing, feature="f"):
     return frame.row(0, named=True), writer.asked
 
 
-def explanations(*texts, feature="f"):
-    """NlaExplanations of one feature, the k-th with a peak of 10 / k; None = it failed."""
+def explanations(*texts, feature="f", fve=()):
+    """NlaExplanations of one feature, the k-th with a peak of 10 / k; None = it failed; with FVEs where given."""
     fields = {"feature": feature, "position": 3, "token": "x", "layer": 20, "engine": "neighbours"}
     rows = [
         fields
@@ -52,8 +53,9 @@ def explanations(*texts, feature="f"):
             "explanation": text,
             "n_paragraphs": 1,
             "outcome": "ok" if text else "empty",
+            "fve": of_activation,
         }
-        for rank, text in enumerate(texts, start=1)
+        for rank, (text, of_activation) in enumerate(itertools.zip_longest(texts, fve), start=1)
     ]
     return NlaExplanations.validate(pl.DataFrame(rows, schema=NlaExplanations.create_empty().schema))
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from baez_pipeline.experiment import Split
@@ -45,6 +46,35 @@ def test_failed_explanations_are_not_shown_and_none_left_is_an_outcome():
     assert row["n_shown"] == 1
     row, asked = label("baez", explanations(None, None))
     assert (row["outcome"], row["label"], asked) == ("no_evidence", None, [])
+
+
+@pytest.mark.parametrize("method", ["baez", "baez_last"])
+@pytest.mark.parametrize("prompts", ["own", "shared"])
+def test_explanations_that_hold_too_little_of_their_activation_are_left_out_and_counted(method, prompts):
+    strict = replace(OWN, prompts=prompts, minimum_fve=0.3)
+    evidence = explanations("Faithful.", "Made up.", None, "Unknown.", "Just so.", fve=(0.8, 0.29, None, None, 0.3))
+    row, (asked,) = label(method, evidence, Completion(text=f"{MARKER} name"), writing=strict)
+    assert (row["n_shown"], row["n_unfaithful"]) == (2, 2)
+    shown = asked.messages[-2]["content"]
+    assert "Faithful." in shown
+    assert "Just so." in shown
+    assert "Made up." not in shown
+    row, _ = label(method, evidence, Completion(text=f"{MARKER} name"), writing=replace(strict, minimum_fve=None))
+    assert (row["n_shown"], row["n_unfaithful"]) == (4, None)
+
+
+def test_a_feature_without_a_faithful_explanation_has_no_label_and_says_why():
+    evidence = explanations("Made up.", None, "Also made up.", fve=(0.1, None, -2.0))
+    row, asked = label("baez", evidence, writing=replace(OWN, minimum_fve=0.3))
+    assert (row["outcome"], row["n_unfaithful"], asked) == ("no_evidence", 2, [])
+    assert row["detail"] == ("of 3 explanations 1 failed, and 2 have no FVE of at least 0.3 (labeling.minimum_fve)")
+
+
+def test_an_fve_that_is_not_a_number_is_not_enough_of_one():
+    broken = pl.when(pl.col("fve") < 0.5).then(float("nan")).otherwise(pl.col("fve")).alias("fve")
+    evidence = explanations("Good.", "Broken.", fve=(0.8, 0.4)).with_columns(broken)
+    row, _ = label("baez", evidence, Completion(text=f"{MARKER} name"), writing=replace(OWN, minimum_fve=0.3))
+    assert (row["n_shown"], row["n_unfaithful"]) == (1, 1)
 
 
 def test_a_failed_answer_keeps_its_outcome():

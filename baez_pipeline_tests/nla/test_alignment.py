@@ -10,7 +10,7 @@ from baez_pipeline.answers import Answers
 from baez_pipeline.errors import SidecarError
 from baez_pipeline.experiment import NeuronpediaEngine, Nla, NlaServerEngine
 from baez_pipeline.neuronpedia import Neuronpedia
-from baez_pipeline.nla import explain_feature
+from baez_pipeline.nla import explain_features
 from baez_pipeline.nla.engine import Explanation, FromActivations, Peak
 from baez_pipeline.nla.extraction import SubjectModel
 from baez_pipeline.nla.neuronpedia_engine import NeuronpediaVerbalizer
@@ -92,6 +92,8 @@ class Echo:
     name, identity, temperature, max_new_tokens = "echo", "echo 1", None, None
 
     def explain_vectors(self, vectors, seeds):
+        assert len(vectors)
+        assert np.isfinite(vectors).all()
         return [Explanation(text=repr(float(vector[0]))) for vector in vectors]
 
 
@@ -114,6 +116,14 @@ def test_in_process_the_token_before_the_peak_is_read_and_a_first_token_itself(s
     np.testing.assert_allclose([explanation.norm for explanation in said], np.linalg.norm(vectors, axis=1))
 
 
+def test_a_context_that_begins_without_a_bos_says_that_a_service_would_have_explained_one(subject):
+    peaks = [Peak(tokens=["a", "b", "c", "d"], token_ids=IDS, position=position, seed=0) for position in (0, 1)]
+    first, second = FromActivations(subject, Echo(), alignment="unverified").explain(peaks)
+    assert first.detail == "the context begins at the peak, without a BOS; a service would put one there and explain it"
+    assert second.detail == "the token at position 0 was explained, the peak is at 1"
+    assert [said.detail for said in FromActivations(subject, Echo()).explain(peaks)] == [None, None]
+
+
 def test_a_row_names_the_token_that_was_explained_and_says_where_it_is_not_the_peak(subject):
     example = {
         "feature": "f",
@@ -132,7 +142,7 @@ def test_a_row_names_the_token_that_was_explained_and_says_where_it_is_not_the_p
         ],
         schema=ExampleSplits.create_empty().schema,
     )
-    rows = explain_feature(
+    rows = explain_features(
         splits, FromActivations(subject, Echo(), alignment="unverified"), Nla(alignment="unverified"), seed=0
     )
     columns = ["position", "token", "token_id", "peak_activation", "detail"]

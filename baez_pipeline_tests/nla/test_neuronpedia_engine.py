@@ -7,7 +7,7 @@ import pytest
 
 from baez_pipeline.errors import AccessError, ServiceError, SidecarError
 from baez_pipeline.experiment import NeuronpediaEngine, Nla
-from baez_pipeline.nla import explain_feature, last_paragraph, paragraphs
+from baez_pipeline.nla import explain_features, last_paragraph, paragraphs
 from baez_pipeline.tables import ExampleSplits, Outcome
 from baez_pipeline_tests.nla.asking import DAWN, HARBOUR, TEXT, Clock, peak
 from baez_pipeline_tests.nla_service import (
@@ -132,7 +132,7 @@ def test_a_misaligned_row_stops_no_other_and_is_a_row_of_the_table(neuronpedia_e
     rows = [{**row, "example": f"e{rank}", "rank": rank, "peak_position": p} for rank, p in [(1, HARBOUR), (2, DAWN)]]
     splits = pl.DataFrame(rows, schema=ExampleSplits.create_empty().schema)
     settings = Nla(layer=41, engine=NeuronpediaEngine(model="gemma-3-27b-it", nla_source="kitft-l41"))
-    table = explain_feature(splits, neuronpedia_engine(FakeNla(tokenise=splitting(" dawn"))), settings, seed=0)
+    table = explain_features(splits, neuronpedia_engine(FakeNla(tokenise=splitting(" dawn"))), settings, seed=0)
     assert table["outcome"].to_list() == ["ok", "misaligned"]
     assert table["position_asked"].to_list() == [HARBOUR, None]
     assert table["explanation"].is_null().to_list() == [False, True]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from baez_pipeline.nla.paragraphs import explanation_body, last_paragraph, paragraphs
+from baez_pipeline.nla.paragraphs import explanation_body, last_paragraph, paragraphs, tag_of
 
 RELEASED = Path(__file__).parents[3] / "shared" / "data" / "nla_gemma27b_layer41_examples.txt"
 
@@ -30,8 +30,13 @@ def test_tags_closed_unclosed_and_absent():
 def test_the_released_explanations_end_on_their_final_token():
     text = RELEASED.read_text(encoding="utf-8")
     blocks = re.split(r"^\[ *\d+\]  (?:PROMPT|REPLY) .*$", text, flags=re.MULTILINE)[1:]
-    # The file's last block is followed by another section, behind a ruled line.
-    explanations = [textwrap.dedent(block.split("\n═")[0]).strip() for block in blocks]
+    # The file's last block is followed by a summary and another section, behind ruled lines.
+    explanations = [textwrap.dedent(re.split(r"\n[═─]{3}", block)[0]).strip() for block in blocks]
     assert len(explanations) == 172
     assert all(last_paragraph(text)[0].startswith("Final token") for text in explanations)
     assert not any(last_paragraph(text)[1] for text in explanations)
+    # The other four quote blank lines (field guide, trap 7).
+    assert sum(len(paragraphs(text)) == 3 for text in explanations) == 168
+    answers = [f"<explanation>\n{text}\n</explanation>" for text in explanations]
+    assert [explanation_body(answer) for answer in answers] == explanations
+    assert {tag_of(answer) for answer in answers} == {"closed"}
