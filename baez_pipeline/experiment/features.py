@@ -21,7 +21,13 @@ class LocalSaeSource(Settings):
     """Features of an SAE whose rows lie on this machine; `embedded` is the one that the package ships."""
 
     kind: Literal["local_sae"] = "local_sae"
-    path: Path | None = Field(None, description="folder of the rows; None = the embedded SAE")
+    path: Path | None = Field(None, description="folder of the rows; None = the one that the package ships")
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None,
+        min_length=2,
+        description="several blocks, whose features are drawn as if of one SAE; the folder is then one of several "
+        "layers (embedded/data/layers). None = the one block of the folder",
+    )
 
 
 class NeuronpediaApiSource(Settings):

@@ -12,11 +12,13 @@ from baez_pipeline.experiment.features import LocalSaeSource, Sample, Source, Sp
 from baez_pipeline.experiment.models import Judge, LikelihoodJudge, MiniLMEmbedder, SmolLM2Writer, Writer
 from baez_pipeline.experiment.nla import Nla
 from baez_pipeline.experiment.settings import Settings
+from baez_pipeline.experiment.tiers import Tiers
 
-Method = Literal["baez", "baez_last", "eleuther_acts_top5"]
+Method = Literal["baez", "baez_last", "eleuther_acts_top5", "tiers"]
 Benchmark = Literal["detection", "fuzz_random", "fuzz_contrastive", "embedding"]
 
 METHODS: tuple[Method, ...] = ("baez", "baez_last", "eleuther_acts_top5")
+"""Those that ask for every label. `tiers` needs the table of that name."""
 BENCHMARKS: tuple[Benchmark, ...] = ("detection", "fuzz_random", "fuzz_contrastive", "embedding")
 
 
@@ -33,6 +35,12 @@ class Labeling(Settings):
     numbered_examples: bool = Field(
         True,
         description="number and fence the examples of activations in a prompt; delphi leaves out both. Audit row 25",
+    )
+    minimum_fve: float | None = Field(
+        None,
+        le=1,
+        description="share of its activation that an explanation must hold, by the NLA's reconstructor, to be shown to "
+        "the label writer; none = every explanation is shown",
     )
     writer: Writer = SmolLM2Writer()
 
@@ -137,9 +145,15 @@ class Experiment(Settings):
     scoring: Scoring = Scoring()
     controls: Controls = Controls()
     ablation: Ablation | None = Field(None, description="none is made unless the file has this table")
+    tiers: Tiers | None = Field(None, description="no feature is sorted into tiers unless the file has this table")
     statistics: Statistics = Statistics()
     report: Report = Report()
     budget: Budget = Budget()
+
+    @property
+    def lists_layers(self) -> bool:
+        """Whether features of several layers are sorted into tiers and counted; none of them is labelled then."""
+        return isinstance(self.source, LocalSaeSource) and self.source.layers is not None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -157,6 +171,21 @@ class Experiment(Settings):
             )
         if self.report.most_distant[0] == self.report.most_distant[1]:
             raise ValueError("report.most_distant needs two different methods")
+        if self.labeling.minimum_fve is not None and not self.nla.scores_explanations:
+            raise ValueError(
+                "labeling.minimum_fve needs explanations with an FVE, which nla.engine does not give: name the pair's "
+                'reconstructor (nla.engine.reconstructor, with kind "transformers", "vllm" or "small_nla"), or take '
+                "the minimum out"
+            )
+        if self.lists_layers and self.tiers is None:
+            raise ValueError(
+                "source.layers lists several layers, whose features are sorted into tiers and not labelled, as an NLA "
+                "reads one layer: add a table tiers, or take source.layers out"
+            )
+        if "tiers" in self.labeling.methods and self.tiers is None:
+            raise ValueError(
+                "labeling.methods names tiers, which labels features by tier: add a table tiers, or take it out"
+            )
         if self.ablation and not isinstance(self.scoring.judge, LikelihoodJudge):
             raise ValueError(
                 "ablation judges every label eighteen times, with the judge in process: set scoring.judge.kind "

@@ -112,6 +112,10 @@ def open_source(
         ServiceError: its address is none.
         AnswersError: the database cannot be opened.
     """
+    if isinstance(settings, LocalSaeSource) and settings.layers:
+        from baez_pipeline.features.sae_layers import SaeLayers
+
+        return SaeLayers.open(settings.path, settings.layers)
     if isinstance(settings, LocalSaeSource):
         from baez_pipeline.features.local_sae import LocalSae
 

@@ -11,12 +11,22 @@ from baez_pipeline.reports.experiment_report import render_experiment_report
 from baez_pipeline.reports.experiment_tables import ExperimentTables
 from baez_pipeline.reports.feature_page import FeatureTables, render_feature, render_feature_index
 from baez_pipeline.reports.identities import Identities, identities_of
+from baez_pipeline.reports.layer_chart import layer_picture
+from baez_pipeline.reports.layer_tables import (
+    hypothesis_sentence,
+    profile_tables,
+    tables_markdown,
+    tables_text,
+    trend_table,
+)
 from baez_pipeline.reports.method_table import MethodTable, as_markdown, as_text, method_table
 from baez_pipeline.reports.most_distant import render_most_distant
 from baez_pipeline.reports.names import (
     ABLATION_REPORT,
     EXPERIMENT_REPORT,
     FEATURE_INDEX,
+    LAYER_PICTURE,
+    LAYER_TABLES,
     MOST_DISTANT_REPORT,
     feature_page,
 )
@@ -31,6 +41,8 @@ __all__ = [
     "CHART_PICTURE",
     "EXPERIMENT_REPORT",
     "FEATURE_INDEX",
+    "LAYER_PICTURE",
+    "LAYER_TABLES",
     "MOST_DISTANT_REPORT",
     "Answer",
     "ExperimentTables",
@@ -45,16 +57,22 @@ __all__ = [
     "as_text",
     "chart_picture",
     "feature_page",
+    "hypothesis_sentence",
     "identities_of",
+    "layer_picture",
     "method_table",
     "outcomes_by_step",
     "own_summary",
     "page_row",
     "pages_table",
+    "profile_tables",
     "render_ablation",
     "render_experiment_report",
     "render_feature",
     "render_feature_index",
     "render_most_distant",
+    "tables_markdown",
+    "tables_text",
+    "trend_table",
     "trust_in",
 ]

@@ -23,8 +23,6 @@ _NAME_ROOM = 125
 """Pixels to the right of the last decile, for the names of the lines."""
 _AXIS_ROOM = 46
 """Pixels to the left of the panel, for its upright axis."""
-_NAME_LINE = 14
-"""Pixels from name to name, at least."""
 _NEGATIVES = -0.5
 """Where negatives stand on the x axis, left of the first decile."""
 _NO_METHOD = "#7b8794"
@@ -112,7 +110,7 @@ def _draw(panel: DecilePanel, layout: Layout) -> alt.LayerChart:
             rings.append({"x": _NEGATIVES + aside, "y": panel.false_positives[method], "colour": colours[method]})
         names.append({"y": curve[-1]["mean"], "colour": colours[method], "name": method})
     return drawing.panel(
-        _layers(points, rings, _apart(names), panel.metric, layout),
+        _layers(points, rings, drawing.names_apart(names, height=_HEIGHT), panel.metric, layout),
         title=panel.trust.heading,
         height=_HEIGHT,
         layout=layout,
@@ -148,19 +146,3 @@ def _layers(points: list[Mark], rings: list[Mark], names: list[Mark], metric: st
     if rings:
         layers.append(drawing.marks(rings).mark_point(size=34, strokeWidth=1.8).encode(x=x, y=y, color=colour))
     return layers
-
-
-def _apart(names: Sequence[Mark]) -> list[Mark]:
-    """The names moved up or down so that none covers another and all stay inside the panel."""
-    line = _NAME_LINE / _HEIGHT
-    placed: list[Mark] = []
-    for name in sorted(names, key=lambda mark: mark["y"]):
-        lowest = placed[-1]["y"] + line if placed else 0.0
-        placed.append(name | {"y": max(name["y"], lowest)})
-    over = placed[-1]["y"] - 1 if placed else 0.0
-    ceiling = 1.0
-    for place in reversed(range(len(placed))):
-        if over > 0:
-            placed[place]["y"] = min(placed[place]["y"], ceiling)
-            ceiling = placed[place]["y"] - line
-    return placed

@@ -17,6 +17,8 @@ from baez_pipeline.reports.measures import Measure
 Mark = dict[str, Any]
 """One row of data of a layer: where a mark stands, in data units along x and in pixels from the top along
 y."""
+_NAME_LINE = 14
+"""Pixels from the name of one line to that of the next, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,22 @@ def row_texts(rows: Iterable[Mark], height: float, layout: Layout) -> list[alt.C
             x=alt.value(layout.panel_width), y=y, text="figures:N"
         ),
     ]
+
+
+def names_apart(names: Sequence[Mark], *, height: float) -> list[Mark]:
+    """The names of lines at their `y`, shares of a panel, moved so that none covers another and all stay inside."""
+    line = _NAME_LINE / height
+    placed: list[Mark] = []
+    for name in sorted(names, key=lambda mark: mark["y"]):
+        lowest = placed[-1]["y"] + line if placed else 0.0
+        placed.append(name | {"y": max(name["y"], lowest)})
+    over = placed[-1]["y"] - 1 if placed else 0.0
+    ceiling = 1.0
+    for place in reversed(range(len(placed))):
+        if over > 0:
+            placed[place]["y"] = min(placed[place]["y"], ceiling)
+            ceiling = placed[place]["y"] - line
+    return placed
 
 
 def panel(layers: Sequence[alt.Chart], *, title: str, height: float, layout: Layout) -> alt.LayerChart:

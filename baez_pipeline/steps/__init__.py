@@ -9,7 +9,7 @@ from baez_pipeline.steps.ablation import ablation_steps
 from baez_pipeline.steps.chain import Chain, State
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
 from baez_pipeline.steps.explanations import NLA_EXPLANATIONS
-from baez_pipeline.steps.labels import labels_step
+from baez_pipeline.steps.layers import layer_steps
 from baez_pipeline.steps.pages import experiment_report, feature_pages, most_distant_report
 from baez_pipeline.steps.results import (
     feature_scores,
@@ -21,18 +21,26 @@ from baez_pipeline.steps.results import (
 from baez_pipeline.steps.running import Progress, StepReport, families, run_step, run_steps
 from baez_pipeline.steps.scores import scores_step
 from baez_pipeline.steps.step import Check, Step, Unit, Work
+from baez_pipeline.steps.tier_labels import label_steps, tier_cost_steps
+from baez_pipeline.steps.tiers import tier_steps
 from baez_pipeline.steps.trust import trust_steps
 
 
 def build_chain(experiment: Experiment) -> Chain:
-    """The steps of an experiment in the order of their inputs."""
+    """The steps of an experiment in the order of their inputs.
+
+    Features of several layers are sorted into tiers and counted, not labelled: an NLA reads one layer.
+    """
+    if profile := layer_steps(experiment):
+        return Chain([FEATURE_SAMPLE, FEATURE_RECORDS, *tier_steps(experiment), *profile])
     return Chain(
         [
             FEATURE_SAMPLE,
             FEATURE_RECORDS,
             EXAMPLE_SPLITS,
             NLA_EXPLANATIONS,
-            *(labels_step(method) for method in experiment.labeling.methods),
+            *tier_steps(experiment),
+            *label_steps(experiment),
             *(scores_step(benchmark) for benchmark in experiment.scoring.benchmarks),
             feature_scores(experiment),
             *trust_steps(experiment),
@@ -41,6 +49,7 @@ def build_chain(experiment: Experiment) -> Chain:
             label_specificity(experiment),
             label_distances(experiment),
             *ablation_steps(experiment),
+            *tier_cost_steps(experiment),
             most_distant_report(experiment),
             feature_pages(experiment),
             experiment_report(experiment),

@@ -95,6 +95,9 @@ class Chain:
             if entry is None:
                 return None
             inputs[address.path] = entry.content_hash
+        for address in others.if_there:
+            if entry := equipment.store.entry(address):
+                inputs[address.path] = entry.content_hash
         return hash_of(
             {
                 "step": step.name,

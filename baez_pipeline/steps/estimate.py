@@ -7,7 +7,7 @@ Explanations and labels that are still to be written are stood in for, by texts 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -27,6 +27,7 @@ from baez_pipeline.steps.scores import labels_to_judge
 from baez_pipeline.steps.stand_ins import stand_in_explanations, stand_in_labels
 from baez_pipeline.steps.step import units
 from baez_pipeline.store import Address
+from baez_pipeline.tiers.labels import BY_TIER
 
 FEATURES_COUNTED = 40
 """Features whose prompts are counted; the others are taken to be like them."""
@@ -125,7 +126,14 @@ class _Counter:
             return []
         model = self._counting(settings)
         for name in experiment.labeling.methods:
-            method = METHODS[name]
+            if experiment.tiers and name == BY_TIER:
+                # Its questions are those of another method, which are paid for once.
+                if experiment.tiers.method in experiment.labeling.methods:
+                    continue
+                # At most: only features of tier 2 are asked about, and no tier is known yet.
+                method = replace(METHODS[experiment.tiers.method], name=BY_TIER)
+            else:
+                method = METHODS[name]
             evidence = explanations if method.reads == "nla_explanations" else splits
             by_feature = {key[0]: rows for key, rows in evidence.partition_by("feature", as_dict=True).items()}
             asked = writing(experiment.labeling, seed=experiment.seed)

@@ -58,6 +58,8 @@ class FromOthers(NamedTuple):
     """Of the roster, by name."""
     tables: tuple[Address, ...] = ()
     """Other features' tables: a partner's labels."""
+    if_there: tuple[Address, ...] = ()
+    """Tables that no step makes, and that count once they are there: a person's label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,8 @@ class Step:
     compute: Callable[[Work], Iterator[Produced]]
     asks: Callable[[Equipment], bool] = lambda equipment: False
     """Whether it asks a model over HTTP, so that its tables have a cost."""
+    uses_gpu: Callable[[Equipment], bool] = lambda equipment: False
+    """Whether it runs a model that is made for a GPU, which then holds nothing else."""
     family: str | None = None
     """Steps of one family read none of each other's tables: one run makes them together. None: no other is in it."""
     check: Check | None = None

@@ -21,6 +21,8 @@ from baez_pipeline.tables.features import (
     FeatureSample,
     NlaExplanations,
 )
+from baez_pipeline.tables.graphs import GraphLabels
+from baez_pipeline.tables.layers import LayerProfile, LayerTrends
 from baez_pipeline.tables.ledger import Ledger
 from baez_pipeline.tables.outcomes import Outcome
 from baez_pipeline.tables.results import (
@@ -35,6 +37,7 @@ from baez_pipeline.tables.results import (
     ScoreSummary,
 )
 from baez_pipeline.tables.scores import JudgedExamples, Labels
+from baez_pipeline.tables.tiers import CorrelationScores, FeatureTiers, ReviewedLabels, TierCosts
 
 __all__ = [
     "NEGATIVE_KINDS",
@@ -45,16 +48,21 @@ __all__ = [
     "BenchmarkAgreement",
     "BenchmarkVerdicts",
     "ChanceComparison",
+    "CorrelationScores",
     "DecileCurves",
     "ExampleSplits",
     "FeatureClaims",
     "FeatureRecords",
     "FeatureSample",
     "FeatureScores",
+    "FeatureTiers",
+    "GraphLabels",
     "JudgedExamples",
     "LabelDistances",
     "LabelSpecificity",
     "Labels",
+    "LayerProfile",
+    "LayerTrends",
     "Ledger",
     "MethodComparison",
     "MetricSanity",
@@ -62,6 +70,8 @@ __all__ = [
     "Outcome",
     "Pages",
     "Reliability",
+    "ReviewedLabels",
     "ScoreSummary",
     "ScoresByNegatives",
+    "TierCosts",
 ]

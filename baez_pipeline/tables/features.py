@@ -171,5 +171,15 @@ class NlaExplanations(dy.Schema):
         "where the engine has no reconstructor",
     )
     cosine = dy.Float64(nullable=True, description="of the same two vectors")
+    fve = dy.Float64(
+        nullable=True,
+        description="1 - mse / variance of such activations: 1 = all of the activation is in the explanation, 0 = no "
+        "more than their mean; null without a reconstructor, or where the variance is not known",
+    )
+    tag = dy.Enum(
+        ["closed", "unclosed", "none"],
+        nullable=True,
+        description="what became of the explanation's tags; null for an engine that writes none or does not show them",
+    )
     outcome = outcome_column()
     detail = detail_column()

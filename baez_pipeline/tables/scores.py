@@ -17,6 +17,12 @@ class Labels(dy.Schema):
         nullable=True,
         description="baez_last: explanations that had one paragraph only, so all of it was shown",
     )
+    n_unfaithful = dy.Int64(
+        nullable=True,
+        min=0,
+        description="explanations left out because their FVE is under labeling.minimum_fve, or not known; null where "
+        "there is no minimum",
+    )
     model = dy.String(description="the label writer, with revision")
     answer = dy.String(nullable=True, description="the label writer's answer, whole")
     tokens_in = dy.Int64(nullable=True, min=0, description="tokens of the prompt")
