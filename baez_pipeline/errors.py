@@ -20,6 +20,10 @@ class TableError(BaezError):
     """A stored table that is missing, damaged or not of its schema."""
 
 
+class ReviewError(BaezError):
+    """A file of people's labels that cannot be taken."""
+
+
 class SidecarError(BaezError):
     """A verbalizer's sidecar that does not fit the model, the tokenizer or the source."""
 

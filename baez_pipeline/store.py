@@ -98,6 +98,19 @@ class Store:
         self._replace(self.page_location(page), content)
         return self.page_location(page)
 
+    def read_page(self, page: str) -> bytes:
+        """The content of a page.
+
+        Raises:
+            TableError: there is none.
+        """
+        path = self.page_location(page)
+        try:
+            content: bytes = self._files.cat_file(path)
+        except OSError as error:
+            raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return content
+
     def entry(self, address: Address) -> Entry | None:
         """What a table says of itself; None if there is none.
 

@@ -37,7 +37,8 @@ def test_a_value_out_of_range_says_what_was_found(tmp_path):
 
 
 def test_an_engine_that_does_not_exist_names_those_that_do(tmp_path):
-    assert "'neighbours', 'transformers'" in sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "sglang"\n')
+    said = sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "sglang"\n')
+    assert "'neighbours', 'small_nla', 'transformers', 'vllm'" in said
 
 
 def test_a_table_with_several_kinds_needs_its_kind(tmp_path):
@@ -52,6 +53,14 @@ def test_a_missing_key_of_one_kind_is_named_without_the_kind(tmp_path):
 def test_an_unknown_key_of_one_kind_names_those_that_it_knows(tmp_path):
     said = sentence(tmp_path, 'name = "x"\n[nla.engine]\nkind = "neighbours"\nneibours = 3\n')
     assert "unknown key 'nla.engine.neibours'; known here: kind, neighbours, continuations" in said
+
+
+def test_a_minimum_of_faithfulness_needs_something_that_measures_it(tmp_path):
+    said = sentence(tmp_path, 'name = "x"\n[labeling]\nminimum_fve = 0.3\n[nla.engine]\nkind = "neighbours"\n')
+    assert "labeling.minimum_fve needs explanations with an FVE" in said
+    path = tmp_path / "scored.toml"
+    path.write_text('name = "x"\n[labeling]\nminimum_fve = 0.3\n[nla.engine]\nkind = "small_nla"\n')
+    assert load_experiment(str(path)).labeling.minimum_fve == 0.3
 
 
 def test_an_unknown_kind_names_those_that_there_are(tmp_path):
@@ -77,6 +86,15 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path):
     assert "report.most_distant names eleuther_acts_top5" in sentence(
         tmp_path, 'name = "x"\n[labeling]\nmethods = ["baez", "baez_last"]\n'
     )
+
+
+def test_several_layers_without_tiers_are_refused(tmp_path):
+    layers = '[source]\nkind = "local_sae"\nlayers = [1, 10]\n'
+    assert "add a table tiers, or take source.layers out" in sentence(tmp_path, f'name = "x"\n{layers}')
+    path = tmp_path / "sorted.toml"
+    path.write_text(f'name = "x"\n{layers}[tiers]\n')
+    assert load_experiment(str(path)).lists_layers
+    assert not load_experiment("smollm2").lists_layers
 
 
 def test_an_experiment_is_frozen():

@@ -47,7 +47,8 @@ def test_failed_rows_are_counted(store):
             "n_shown": [1, 1],
             "model": ["x", "x"],
             "outcome": ["ok", "refused"],
-            **dict.fromkeys(["label", "last_paragraph_fallback", "answer", "tokens_in", "tokens_out", "detail"]),
+            **dict.fromkeys(["label", "last_paragraph_fallback", "n_unfaithful", "answer", "tokens_in", "tokens_out"]),
+            "detail": None,
         }
     )
     assert store.write(ADDRESS, rows, schema=Labels, fingerprint="").n_failed == 1

@@ -35,4 +35,5 @@ def _findings(equipment: Equipment) -> Iterator[Finding]:
     yield from check_keys(equipment.experiment)
     yield from check_models(equipment.experiment)
     seen = yield from check_source(equipment)
-    yield from check_verbalizer(equipment, seen)
+    if not equipment.experiment.lists_layers:
+        yield from check_verbalizer(equipment, seen)

@@ -16,10 +16,9 @@ from baez_pipeline.experiment import (
     Experiment,
     HttpModel,
     LikelihoodJudge,
-    NeighboursEngine,
-    NlaServerEngine,
+    SmallNlaEngine,
+    SmolLM2Subject,
     SmolLM2Writer,
-    TransformersEngine,
     optional_key,
 )
 from baez_pipeline.llm import smollm2
@@ -204,13 +203,14 @@ def _dollars(value: object) -> float | None:
 
 
 def _smollm2_parts(experiment: Experiment) -> list[str]:
-    """What SmolLM2 does in an experiment."""
-    engine = experiment.nla.engine
+    """What SmolLM2 does in an experiment. Features of several layers are not labelled."""
+    if experiment.lists_layers:
+        return []
+    nla = experiment.nla
     judged = any(benchmark != "embedding" for benchmark in experiment.scoring.benchmarks)
-    reads = isinstance(engine, NeighboursEngine | TransformersEngine)
-    reads = reads or (isinstance(engine, NlaServerEngine) and engine.by == "vector")
     parts = {
-        "subject model": reads,
+        "subject model": nla.reads_activations and isinstance(nla.subject, SmolLM2Subject),
+        "verbalizer": isinstance(nla.engine, SmallNlaEngine),
         "label writer": isinstance(experiment.labeling.writer, SmolLM2Writer),
         "judge": judged and isinstance(experiment.scoring.judge, LikelihoodJudge),
     }

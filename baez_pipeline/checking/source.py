@@ -51,7 +51,9 @@ def check_source(equipment: Equipment) -> Generator[Finding, None, Seen]:
     yield opened
     if opened.outcome == "failed":
         return Seen()
-    yield tried("source's layer", lambda: _layer(equipment))
+    of_one_layer = not equipment.experiment.lists_layers
+    if of_one_layer:
+        yield tried("source's layer", lambda: _layer(equipment))
     reader, traffic = _reader(equipment)
     found: list[pl.DataFrame] = []
 
@@ -64,7 +66,8 @@ def check_source(equipment: Equipment) -> Generator[Finding, None, Seen]:
     if not found:
         return Seen(source=equipment.source)
     record, examples = found[0], distinct_examples(found[0])
-    yield tried("source's hook", lambda: _hook(record["hookName"][0], equipment.experiment.nla.layer))
+    if of_one_layer:
+        yield tried("source's hook", lambda: _hook(record["hookName"][0], equipment.experiment.nla.layer))
     yield tried("source's contexts", lambda: _beginnings(examples))
     if traffic:
         yield tried("source's width", lambda: _width(reader, equipment.source.width))

@@ -8,11 +8,11 @@ import sys
 
 from rich.console import Console
 
-from baez_pipeline.cli import check, embedded, export, money, planning, running
+from baez_pipeline.cli import check, embedded, export, graph, money, planning, review, running
 from baez_pipeline.cli.common import app
 from baez_pipeline.errors import BaezError
 
-__all__ = ["app", "check", "embedded", "export", "main", "money", "planning", "running"]
+__all__ = ["app", "check", "embedded", "export", "graph", "main", "money", "planning", "review", "running"]
 
 
 def main() -> None:

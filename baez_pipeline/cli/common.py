@@ -52,5 +52,17 @@ def require_finished(equipment: Equipment) -> None:
     from baez_pipeline.store import Address
 
     name = equipment.experiment.name
-    if equipment.store.entry(Address(table="experiment_report")) is None:
+    last = "layer_report" if equipment.experiment.lists_layers else "experiment_report"
+    if equipment.store.entry(Address(table=last)) is None:
         raise TableError(f"Experiment {name} is not finished: baez run does the rest, baez status says what there is.")
+
+
+def require_labels(equipment: Equipment) -> None:
+    """Raise an ExperimentError where the experiment sorts features of several layers, and labels none of them."""
+    from baez_pipeline.errors import ExperimentError
+
+    if equipment.experiment.lists_layers:
+        raise ExperimentError(
+            f"Experiment {equipment.experiment.name} sorts features of several layers into tiers and labels none, so "
+            "this command has nothing to work on: baez report shows what it found."
+        )

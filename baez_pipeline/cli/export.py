@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_finished
+from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_finished, require_labels
 
 
 @app.command()
@@ -25,6 +25,7 @@ def export(
     from baez_pipeline.steps import build_chain
 
     equipment = equipment_of(experiment)
+    require_labels(equipment)
     require_finished(equipment)
     name, chain = equipment.experiment.name, build_chain(equipment.experiment)
     features = chain.kept_features(equipment)

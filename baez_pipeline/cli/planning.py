@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of
+from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +67,7 @@ def plan(
     from baez_pipeline.statistics.spread import paired_spreads
 
     equipment = equipment_of(experiment)
+    require_labels(equipment)
     settings, n_methods = equipment.experiment.statistics, len(equipment.experiment.labeling.methods)
     aim = Aim(
         margin=margin or settings.margin,

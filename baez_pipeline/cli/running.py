@@ -46,7 +46,7 @@ def run(
 
 @app.command()
 def report(experiment: ExperimentName = None) -> None:
-    """Print the method-by-benchmark table and the path of the report."""
+    """Print the method-by-benchmark table, or the tiers by layer, and the path of the report."""
     _print_results(equipment_of(experiment))
 
 
@@ -111,6 +111,9 @@ def _print_results(equipment: Equipment) -> None:
     from baez_pipeline.store import Address
 
     require_finished(equipment)
+    if equipment.experiment.lists_layers:
+        _print_layers(equipment)
+        return
     chain, statistics = build_chain(equipment.experiment), equipment.experiment.statistics
 
     def table(name: str) -> pl.DataFrame:
@@ -127,3 +130,18 @@ def _print_results(equipment: Equipment) -> None:
         console.print(equipment.store.page_location(page), soft_wrap=True)
     if equipment.pays:
         console.print(spent_sentence(equipment))
+
+
+def _print_layers(equipment: Equipment) -> None:
+    from baez_pipeline import reports
+    from baez_pipeline.store import Address
+    from baez_pipeline.tables import LayerProfile, LayerTrends
+
+    profile = equipment.store.read(Address(table="layer_profile"), schema=LayerProfile)
+    trends = equipment.store.read(Address(table="layer_trends"), schema=LayerTrends)
+    confidence = equipment.experiment.statistics.confidence
+    tables = *reports.profile_tables(profile, confidence=confidence), reports.trend_table(trends, confidence=confidence)
+    console.print(reports.tables_text(tables), markup=False)
+    console.print(f"\n{reports.hypothesis_sentence(profile, trends)}\n", markup=False)
+    for page in (reports.LAYER_TABLES, reports.LAYER_PICTURE):
+        console.print(equipment.store.page_location(page), soft_wrap=True)

@@ -29,6 +29,9 @@ FEATURES_PER_RUN = 500
 
 CHECK = "no_failed_rows"
 
+GPU_POOL = "gpu"
+"""Ops of runs at the same time take turns in it: one GPU holds one model at a time. Its limit: dagster.yaml."""
+
 SECONDS_BETWEEN_LINES = 2.0
 """Progress lines are events that the instance keeps: not one per feature where features take milliseconds."""
 
@@ -58,6 +61,7 @@ def _assets(chain: Chain, family: str, steps: Sequence[Step], equipment: Equipme
         partitions_def=feature_partitions(experiment.name) if per_feature else None,
         backfill_policy=dg.BackfillPolicy.multi_run(FEATURES_PER_RUN) if per_feature else None,
         can_subset=True,
+        pool=GPU_POOL if any(step.uses_gpu(equipment) for step in steps) else None,
     )
     def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = [step for step in steps if keys[step.name] in context.selected_asset_keys]

@@ -14,7 +14,7 @@ from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, ExperimentError
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.console import progress_logger
-from baez_pipeline.orchestration.jobs import PHASES, job_name
+from baez_pipeline.orchestration.jobs import is_per_feature, job_name, phases
 from baez_pipeline.steps import Chain, State, build_chain
 
 HOME = ".dagster"
@@ -67,11 +67,11 @@ def run_chain(
     redo_failed: bool = False,
     instance: dg.DagsterInstance,
 ) -> None:
-    """Run the three phases; what is fresh is left alone.
+    """Run the phases; what is fresh is left alone.
 
     Args:
         equipment: the experiment's.
-        features: only these in the second phase; all kept ones if none are given.
+        features: only these in the phase `features`; all kept ones if none are given.
         redo_failed: make tables with failed rows again.
         instance: where the runs are recorded.
 
@@ -86,17 +86,19 @@ def run_chain(
     if _will_ask(chain, equipment):
         equipment.require_keys()
     tags = {"baez/redo_failed": "true"} if redo_failed else {}
-    for phase in PHASES:
+    for phase in phases(chain, equipment):
         job = definitions.resolve_job_def(job_name(equipment.experiment, phase))
         if phase == "results" and (missing := _without_scores(chain, equipment)):
             raise Unfinished(
                 f"{len(missing)} of the experiment's features have no scores yet, {missing[0]} among them: "
                 "table and report wait for them. Run without --features to make them all."
             )
-        if phase != "features":
+        if not is_per_feature(phase):
             _execute(job, instance, tags)
             continue
-        for start, end in _ranges(chain.kept_features(equipment), features):
+        # A tier follows from all features.
+        chosen = features if phase == "features" else ()
+        for start, end in _ranges(chain.kept_features(equipment), chosen):
             _execute(
                 job,
                 instance,
