@@ -1,5 +1,5 @@
 # Two commands are enough: `make demo` runs the embedded experiment, `make ui` shows it in Dagster.
-.PHONY: setup demo test suite lint ui clean
+.PHONY: setup demo test test-slow suite lint ui clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -30,6 +30,9 @@ test: setup
 
 suite: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-slow: setup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -202,6 +202,7 @@ concurrency = 8
 """
 
 
+@pytest.mark.slow
 def test_after_kill_9_in_the_middle_nothing_answered_is_asked_again(tmp_path):
     with local_services() as services:
         # No two labels alike: every label and every judgement is a question of its own.

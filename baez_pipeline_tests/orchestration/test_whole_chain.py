@@ -208,6 +208,7 @@ def test_a_rerun_with_nothing_changed_opens_no_model(ran):
     assert hashes(again) == before
 
 
+@pytest.mark.slow
 def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
     equipment, _, _ = ran
     elsewhere = Equipment(small_experiment(), str(tmp_path))
@@ -222,6 +223,7 @@ def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
     assert made == {address: content for address, content in before.items() if address in made}
 
 
+@pytest.mark.slow
 def test_a_page_that_was_deleted_is_made_again(ran):
     equipment, instance, data = ran
     page = equipment.store.page_location("experiment_report.html")

@@ -76,6 +76,7 @@ def test_intervals_of_a_correlation_hold_the_true_one_though_features_have_three
     assert 0.89 <= coverage(intervals, truth)[1] <= 0.985
 
 
+@pytest.mark.slow
 def test_intervals_of_the_reliability_hold_the_true_one_and_are_as_wide_as_estimates_spread():
     generator = np.random.default_rng(3)
     truth = np.arange(20) < 10
