@@ -31,6 +31,9 @@ from baez_pipeline.steps import State, Unit, build_chain, run_step
 from baez_pipeline.store import Address
 from baez_pipeline.tables import BenchmarkVerdicts, Pages
 
+# `test_article` runs the chain in Dagster, too, and is not among the slow ones.
+pytestmark = pytest.mark.slow
+
 METHODS = ("baez", "eleuther_acts_top5")
 
 
@@ -208,7 +211,6 @@ def test_a_rerun_with_nothing_changed_opens_no_model(ran):
     assert hashes(again) == before
 
 
-@pytest.mark.slow
 def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
     equipment, _, _ = ran
     elsewhere = Equipment(small_experiment(), str(tmp_path))
@@ -223,7 +225,6 @@ def test_the_same_file_and_seed_give_the_same_tables(ran, tmp_path):
     assert made == {address: content for address, content in before.items() if address in made}
 
 
-@pytest.mark.slow
 def test_a_page_that_was_deleted_is_made_again(ran):
     equipment, instance, data = ran
     page = equipment.store.page_location("experiment_report.html")
