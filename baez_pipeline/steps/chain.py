@@ -4,34 +4,15 @@ Whoever asks what is to be done calls `standings`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import TableError
 from baez_pipeline.features.roster import Roster
-from baez_pipeline.steps.step import FromOthers, Step, units
-from baez_pipeline.store import Address, Entry, hash_of
-from baez_pipeline.tables import Pages
+from baez_pipeline.steps.step import Step, Unit, units
+from baez_pipeline.steps.survey import Standing, State, Survey
+from baez_pipeline.store import Address, Entry
 
-
-class State(StrEnum):
-    """Of one table. `WAITING`: something that it reads is not there yet."""
-
-    FRESH = "fresh"
-    STALE = "stale"
-    MISSING = "missing"
-    WAITING = "waiting"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How one table stands."""
-
-    feature: str | None
-    part: str | None
-    state: State
-    entry: Entry | None
+__all__ = ["Chain", "Standing", "State"]
 
 
 class Chain:
@@ -77,51 +58,27 @@ class Chain:
         ]
 
     def fingerprint(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> str | None:
-        """What the table would be made from now; None while something that it reads is missing."""
-        inputs: dict[str, str] = {}
-        if step.reads(part) and equipment.store.entry(Address(table="feature_sample")) is None:
-            return None
-        for table in step.reads(part):
-            read = self._steps[table]
-            features = [feature] if step.per_feature else self.kept_features(equipment)
-            for address in self.addresses(read, equipment, features):
-                entry = equipment.store.entry(address)
-                if entry is None:
-                    return None
-                inputs[address.path] = entry.content_hash
-        others = self._from_others(step, equipment, feature, part)
-        for address in others.tables:
-            entry = equipment.store.entry(address)
-            if entry is None:
-                return None
-            inputs[address.path] = entry.content_hash
-        for address in others.if_there:
-            if entry := equipment.store.entry(address):
-                inputs[address.path] = entry.content_hash
-        return hash_of(
-            {
-                "step": step.name,
-                "part": part,
-                "version": step.version,
-                "depends_on": step.depends_on(equipment, part),
-                "inputs": inputs,
-                "facts": dict(others.facts),
-            }
-        )
+        """What the table would be made from now; None while something that it reads is missing.
 
-    def waits_for_others(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> bool:
-        """Whether a table cannot be made yet because another feature's table is missing."""
-        others = self._from_others(step, equipment, feature, part).tables
-        return any(equipment.store.entry(address) is None for address in others)
+        This and `state` are for one table; for many, ask one `Survey`.
+        """
+        return Survey(self, equipment).fingerprint(step, Unit(feature, part))
 
-    def _from_others(self, step: Step, equipment: Equipment, feature: str | None, part: str | None) -> FromOthers:
-        return FromOthers() if feature is None else step.from_others(self.roster(equipment), feature, part)
+    def state(
+        self, step: Step, equipment: Equipment, feature: str | None, part: str | None
+    ) -> tuple[State, Entry | None]:
+        """How a table stands, and what it says of itself. A damaged table counts as missing: it is made anew."""
+        standing = Survey(self, equipment).standing(step, Unit(feature, part))
+        return standing.state, standing.entry
 
     def standings(self, equipment: Equipment) -> Iterator[tuple[Step, list[Standing]]]:
         """How every table of the experiment stands, step by step. Without a roster, per-feature steps have none yet.
 
-        A table that reads a stale or missing one is not fresh, though it was made from what is there now.
+        What other processes have written up to now counts. A table that reads a stale or missing one is not fresh,
+        though it was made from what is there now.
         """
+        equipment.store.refresh()
+        survey = Survey(self, equipment)
         not_fresh: dict[str, set[str | None]] = {}
         try:
             features: list[str] = self.kept_features(equipment)
@@ -129,38 +86,18 @@ class Chain:
             features = []
         for step in self:
             standings = []
-            for feature, part in units(step, equipment, features):
-                state, entry = self.state(step, equipment, feature, part)
-                upstream = set().union(*(not_fresh[table] for table in step.reads(part)))
+            behind_all = {
+                part: set().union(*(not_fresh[table] for table in step.reads(part))) for part in step.parts(equipment)
+            }
+            for unit in units(step, equipment, features):
+                standing = survey.standing(step, unit)
+                upstream = behind_all[unit.part]
                 # A table over all features stands behind any of theirs, one over a feature behind its own.
-                behind = bool(upstream & {feature, None} if step.per_feature else upstream)
-                others = self._from_others(step, equipment, feature, part).tables
+                behind = bool(upstream & {unit.feature, None} if step.per_feature else upstream)
+                others = survey.from_others(step, unit).tables
                 behind = behind or any(address.feature in not_fresh[address.table] for address in others)
-                state = State.STALE if state is State.FRESH and behind else state
-                standings.append(Standing(feature=feature, part=part, state=state, entry=entry))
+                if behind and standing.state is State.FRESH:
+                    standing = standing._replace(state=State.STALE)
+                standings.append(standing)
             not_fresh[step.name] = {found.feature for found in standings if found.state is not State.FRESH}
             yield step, standings
-
-    def state(
-        self, step: Step, equipment: Equipment, feature: str | None, part: str | None
-    ) -> tuple[State, Entry | None]:
-        """How a table stands, and what it says of itself. A damaged table counts as missing: it is made anew."""
-        address = Address(table=step.name, feature=feature, part=part)
-        try:
-            entry = equipment.store.entry(address)
-            expected = self.fingerprint(step, equipment, feature, part)
-        except TableError:
-            entry = expected = None
-            return State.MISSING, None
-        if expected is None:
-            return State.WAITING, entry
-        if entry is None:
-            return State.MISSING, None
-        if entry.fingerprint == expected and step.schema is Pages and not self._pages_are_there(step, equipment):
-            return State.MISSING, None
-        return (State.FRESH if entry.fingerprint == expected else State.STALE), entry
-
-    @staticmethod
-    def _pages_are_there(step: Step, equipment: Equipment) -> bool:
-        pages = equipment.store.read(Address(table=step.name), schema=step.schema)
-        return all(equipment.store.has_page(row["page"], row["sha256"]) for row in pages.iter_rows(named=True))

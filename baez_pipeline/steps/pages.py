@@ -1,14 +1,14 @@
 """Steps that write pages for people: the experiment report, the most-distant report, and a page per feature."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from baez_pipeline import reports
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.features.roster import is_planted
-from baez_pipeline.steps.results import all_judgements, label_tables, method_table_markdown, score_tables
+from baez_pipeline.steps.results import judgements, label_tables, method_table_markdown, real_features, score_tables
 from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import Pages
 
@@ -27,13 +27,15 @@ def most_distant_report(experiment: Experiment) -> Step:
 
     def compute(work: Work) -> Iterator[Produced]:
         distances = work.read("label_distances")
+        shown = distances.sort("rank")["feature"].head(experiment.report.most_distant_features)
+        of_shown = replace(work, features=shown.to_list())
         page = reports.render_most_distant(
             experiment,
             distances,
             pl.concat(work.read(table) for table in (f"labels_{method_a}", f"labels_{method_b}")),
             work.read("feature_scores"),
-            work.read("example_splits"),
-            work.read("nla_explanations"),
+            of_shown.read("example_splits"),
+            of_shown.read("nla_explanations"),
             trust=_trust(work),
         )
         n_features = min(distances.height, experiment.report.most_distant_features)
@@ -68,30 +70,33 @@ def feature_pages(experiment: Experiment) -> Step:
 
     def compute(work: Work) -> Iterator[Produced]:
         trust, sample = _trust(work), work.read("feature_sample")
-        labels = pl.concat(work.read(table) for table in label_tables(experiment))
-        tables = {
-            "sample": sample.filter(pl.col("outcome") == "kept", pl.col("pool") != "donor"),
-            "splits": work.read("example_splits"),
-            "explanations": work.read("nla_explanations"),
-            "labels": labels,
-            "judged": all_judgements(work),
-            "scores": work.read("feature_scores"),
-            "claims": work.read("feature_claims"),
-        }
-        by_feature = {name: table.partition_by("feature", as_dict=True) for name, table in tables.items()}
+        kept = sample.filter(pl.col("outcome") == "kept", pl.col("pool") != "donor")
+        around = [None, *work.features, None]
+        neighbours = dict(zip(work.features, zip(around, around[2:], strict=False), strict=True))
+        labels, scores, claims = _labels(work), work.read("feature_scores"), work.read("feature_claims")
         written = []
-        for place, feature in enumerate(work.features):
-            rows = {name: found.get((feature,), tables[name].clear()) for name, found in by_feature.items()}
-            page = reports.render_feature(
-                experiment,
-                feature,
-                reports.FeatureTables(record=work.read("feature_records", feature), **rows),
-                trust=trust,
-                previous=work.features[place - 1] if place else None,
-                following=work.features[place + 1] if place + 1 < len(work.features) else None,
-            )
-            # Written one by one: a thousand pages are 135 MB.
-            written.append(write_page(work, reports.feature_page(feature), f"Feature {feature}", page.encode(), 1))
+        # In batches: the judgements of ten thousand features are 4 GB. Written one by one: a thousand pages are 135 MB.
+        for batch in work.in_batches():
+            tables = {
+                "sample": kept,
+                "splits": batch.read("example_splits"),
+                "explanations": batch.read("nla_explanations"),
+                "labels": labels,
+                "judged": judgements(batch, columns=None),
+                "scores": scores,
+                "claims": claims,
+            }
+            for feature, rows in _by_feature(tables, batch.features):
+                previous, following = neighbours[feature]
+                page = reports.render_feature(
+                    experiment,
+                    feature,
+                    reports.FeatureTables(record=work.read("feature_records", feature), **rows),
+                    trust=trust,
+                    previous=previous,
+                    following=following,
+                )
+                written.append(write_page(work, reports.feature_page(feature), f"Feature {feature}", page.encode(), 1))
         index = reports.render_feature_index(experiment, sample, labels).encode()
         written.append(write_page(work, reports.FEATURE_INDEX, "All features", index, len(work.features)))
         yield Unit(), reports.pages_table(written)
@@ -115,18 +120,20 @@ def experiment_report(experiment: Experiment) -> Step:
 
     def compute(work: Work) -> Iterator[Produced]:
         tables = _experiment_tables(work)
-        explanations = work.read("nla_explanations")
-        labels = {table: work.read(table) for table in label_tables(experiment)}
-        judged = {table: work.read(table) for table in score_tables(experiment)}
+        explanations = work.read("nla_explanations", columns=["engine_model", "outcome"])
+        labels = {table: work.read(table, columns=["model", "outcome"]) for table in label_tables(experiment)}
+        columns = ["benchmark", "judge", "outcome"]
+        judged = {table: work.read(table, columns=columns) for table in score_tables(experiment)}
+        records = replace(work, features=real_features(work))
         page = reports.render_experiment_report(
             experiment,
             tables,
             reports.outcomes_by_step({"nla_explanations": explanations, **labels, **judged}),
             reports.identities_of(
-                records=work.read("feature_records", *(name for name in work.features if not is_planted(name))),
+                records=records.read("feature_records", columns=["modelId", "layer", "sourceSetName"]),
                 explanations=explanations,
                 labels=pl.concat(labels.values()),
-                judged=pl.concat(judged.values()),
+                judged=pl.concat(table.select("benchmark", "judge").unique() for table in judged.values()),
             ),
         )
         n_features = len(work.features)
@@ -150,10 +157,27 @@ def experiment_report(experiment: Experiment) -> Step:
             *label_tables(experiment),
             *score_tables(experiment),
         ),
-        depends_on=lambda equipment, part: experiment.model_dump(mode="json", exclude={"source", "budget"}),
+        # What the page shows of the settings; all others are in what it reads.
+        depends_on=lambda equipment, part: experiment.model_dump(
+            mode="json", include={"name", "split", "statistics", "report"}
+        ),
         compute=compute,
         markdown=method_table_markdown,
     )
+
+
+def _labels(work: Work) -> pl.DataFrame:
+    return pl.concat(work.read(table) for table in label_tables(work.equipment.experiment))
+
+
+def _by_feature(
+    tables: Mapping[str, pl.DataFrame], features: Sequence[str]
+) -> Iterator[tuple[str, dict[str, pl.DataFrame]]]:
+    """Every feature's rows of the tables, by the tables' names."""
+    of_these = pl.col("feature").is_in(features)
+    by_feature = {name: table.filter(of_these).partition_by("feature", as_dict=True) for name, table in tables.items()}
+    for feature in features:
+        yield feature, {name: found.get((feature,), tables[name].clear()) for name, found in by_feature.items()}
 
 
 def _experiment_tables(work: Work) -> reports.ExperimentTables:

@@ -1,6 +1,6 @@
 """Steps over all features: scores, their summary, paired comparison, label distances and specificity."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dataframely as dy
@@ -8,9 +8,10 @@ import polars as pl
 
 from baez_pipeline.equipment import MINILM, Equipment
 from baez_pipeline.experiment import Experiment
-from baez_pipeline.features.roster import IS_PLANTED
+from baez_pipeline.features.roster import IS_PLANTED, is_planted
 from baez_pipeline.reports import as_markdown, method_table
-from baez_pipeline.scoring.controls import CONTROLS, RIGHT
+from baez_pipeline.scoring.controls import CONTROLS, RIGHT, Judged
+from baez_pipeline.scoring.feature_scores import KEYS
 from baez_pipeline.scoring.feature_scores import feature_scores as work_out_scores
 from baez_pipeline.scoring.specificity import label_specificity as label_ranks
 from baez_pipeline.scoring.specificity import mean_label_cosine, shown_texts
@@ -43,9 +44,38 @@ def label_tables(experiment: Experiment) -> tuple[str, ...]:
     return tuple(f"labels_{method}" for method in experiment.labeling.methods)
 
 
-def all_judgements(work: Work) -> pl.DataFrame:
-    """JudgedExamples of every feature, label and benchmark of the experiment."""
-    return pl.concat(work.read(table) for table in score_tables(work.equipment.experiment))
+JUDGED_COLUMNS = (
+    *("benchmark", "method", "shuffle", "feature", "example", "truth", "kind", "relative_activation"),
+    *("answer", "probability", "similarity", "truncated", "outcome"),
+)
+"""Columns of JudgedExamples that scores and statistics are worked out from; the texts are most of a table's bytes."""
+
+
+def own_parts(experiment: Experiment) -> tuple[str, ...]:
+    """The parts of score tables that hold methods' own labels."""
+    return tuple(Judged(method).part for method in experiment.labeling.methods)
+
+
+def real_features(work: Work) -> list[str]:
+    """The work's features without planted ones."""
+    return [feature for feature in work.features if not is_planted(feature)]
+
+
+def judgements(
+    work: Work,
+    *,
+    parts: Collection[str | None] | None = None,
+    columns: Sequence[str] | None = JUDGED_COLUMNS,
+) -> pl.DataFrame:
+    """JudgedExamples of the work's features on every benchmark of the experiment.
+
+    Args:
+        work: whose features.
+        parts: whose labels; None = every label's.
+        columns: None = all.
+    """
+    tables = score_tables(work.equipment.experiment)
+    return pl.concat(work.read(table, parts=parts, columns=columns) for table in tables)
 
 
 def over_all_features(
@@ -112,10 +142,15 @@ BENCHMARKS_DISCRIMINATE = Check(
 def feature_scores(experiment: Experiment) -> Step:
     """The step `feature_scores`."""
     failures = experiment.scoring.failures
+
+    def make(work: Work) -> pl.DataFrame:
+        scores = [work_out_scores(judgements(batch), failures=failures) for batch in work.in_batches()]
+        return pl.concat(scores).sort(KEYS)
+
     return over_all_features(
         experiment,
         FeatureScores,
-        lambda work: work_out_scores(all_judgements(work), failures=failures),
+        make,
         name="feature_scores",
         reads=score_tables(experiment),
         description="Scores of every label of every feature on every benchmark, controls among them.",
@@ -161,7 +196,8 @@ def label_specificity(experiment: Experiment) -> Step:
         )
         written = [work.read(table).select("feature", "method", "label") for table in label_tables(experiment)]
         labels = pl.concat([*(table.filter(~IS_PLANTED) for table in written), right]).drop_nulls("label")
-        texts, embedder = shown_texts(work.read("example_splits")), work.equipment.embedder
+        texts = pl.concat(shown_texts(batch.read("example_splits")) for batch in work.in_batches())
+        embedder = work.equipment.embedder
         # A label is looked for among the features of its own pool.
         ranks = pl.concat(
             label_ranks(labels.filter(pool), texts.filter(pool), embedder) for pool in (IS_PLANTED, ~IS_PLANTED)

@@ -4,16 +4,18 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import TableError
 from baez_pipeline.llm.in_flight import together
-from baez_pipeline.steps.chain import Chain, State
+from baez_pipeline.steps.chain import Chain
+from baez_pipeline.steps.shelf import Shelf
 from baez_pipeline.steps.step import Step, Unit, Work, units
-from baez_pipeline.store import Address, Entry
+from baez_pipeline.steps.survey import Standing, State, Survey
+from baez_pipeline.store import Address, Entry, Table
 
 
 @dataclass(kw_only=True)
@@ -36,7 +38,7 @@ class StepReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Told to whoever runs a step, after each table."""
+    """Told to whoever runs a step of each table, once it is stored."""
 
     step: str
     unit: Unit
@@ -80,10 +82,10 @@ def run_steps(
     redo_failed: bool = False,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> list[StepReport]:
-    """Make what is missing or stale of the tables of one family's steps; each is stored as soon as it is finished.
+    """Make what is missing or stale of the tables of one family's steps; each is stored within a second of its finish.
 
-    Steps that ask a model over HTTP are made at the same time, so that their requests fill its slots together; the
-    others before them, one after the other.
+    What other processes have written up to now counts. Steps that ask a model over HTTP are made at the same time, so
+    that their requests fill its slots together; the others before them, one after the other.
 
     Args:
         chain: the chain that the steps belong to.
@@ -91,7 +93,7 @@ def run_steps(
         equipment: what they work with.
         features: for per-feature steps, the features to look at.
         redo_failed: make fresh tables with failed rows again, too.
-        tell: called after each table, in the caller's thread.
+        tell: called of each table when it is stored, in the caller's thread.
 
     Returns:
         What was done, step by step in the order given.
@@ -100,13 +102,18 @@ def run_steps(
         BaezError: bad input, or something that stops the work itself: the first error where several steps have one.
             What was finished before is stored.
     """
-    makings = [_Making(chain, step, equipment, features, redo_failed=redo_failed) for step in steps]
+    equipment.store.refresh()
+    survey = Survey(chain, equipment)
+    makings = [Making(chain, step, equipment, features, survey, redo_failed=redo_failed) for step in steps]
     due = [making for making in makings if making.pending]
     asking = [making for making in due if making.step.asks(equipment)]
     for at_once in (*([making] for making in due if making not in asking), asking):
-        with contextlib.closing(together([making.produced() for making in at_once])) as produced:
+        with (
+            Shelf(tell) as shelf,
+            contextlib.closing(together([making.produced() for making in at_once])) as produced,
+        ):
             for making, unit, frame in produced:
-                tell(making.store(unit, frame))
+                shelf.put(making, unit, frame)
     return [making.report for making in makings]
 
 
@@ -118,39 +125,54 @@ def families(steps: Iterable[Step]) -> dict[str, list[Step]]:
     return found
 
 
-class _Making:
+class Making:
     """The making of one step's tables."""
 
     def __init__(
-        self, chain: Chain, step: Step, equipment: Equipment, features: Sequence[str], *, redo_failed: bool
+        self,
+        chain: Chain,
+        step: Step,
+        equipment: Equipment,
+        features: Sequence[str],
+        survey: Survey,
+        *,
+        redo_failed: bool,
     ) -> None:
         self.step = step
         self.report = StepReport(step=step.name)
         self._chain = chain
         self._equipment = equipment
-        asked = units(step, equipment, features)
-        self.pending = [unit for unit in asked if _is_due(chain, step, equipment, unit, redo_failed, self.report)]
-        self._wanted = {unit: _fingerprint_of_due(chain, step, equipment, unit) for unit in self.pending}
+        standings = [survey.standing(step, unit) for unit in units(step, equipment, features)]
+        due = [found for found in standings if _is_due(survey, step, found, redo_failed, self.report)]
+        self._wanted = {
+            Unit(found.feature, found.part): found.fingerprint or _fingerprint_of_due(survey, step, found)
+            for found in due
+        }
+        self.pending = list(self._wanted)
         self._unfinished = Counter(unit.feature for unit in self.pending)
         self._begun = 0.0
         self._done = 0
 
-    def produced(self) -> Iterator[tuple["_Making", Unit, pl.DataFrame]]:
+    def produced(self) -> Iterator[tuple["Making", Unit, pl.DataFrame]]:
         """The tables that are due, as they are finished."""
         self._begun = time.monotonic()
         for unit, frame in self.step.compute(_work(self._chain, self.step, self._equipment, self.pending)):
             yield self, unit, frame
 
-    def store(self, unit: Unit, frame: pl.DataFrame) -> Progress:
-        """Store one of them."""
-        entry = self._equipment.store.write(
-            Address(table=self.step.name, feature=unit.feature, part=unit.part),
-            frame,
+    def store(self, finished: Sequence[tuple[Unit, pl.DataFrame]]) -> list[Progress]:
+        """Store some of them, together."""
+        entries = self._equipment.store.write_many(
+            [
+                Table(Address(table=self.step.name, feature=unit.feature, part=unit.part), frame, self._wanted[unit])
+                for unit, frame in finished
+            ],
             schema=self.step.schema,
-            fingerprint=self._wanted[unit],
         )
-        self.report.made[unit.feature] = _summed(self.report.made.get(unit.feature), entry)
         self.report.seconds = time.monotonic() - self._begun
+        return [self._told(unit, entry) for (unit, _), entry in zip(finished, entries, strict=True)]
+
+    def _told(self, unit: Unit, entry: Entry) -> Progress:
+        self.report.made[unit.feature] = _summed(self.report.made.get(unit.feature), entry)
         self._unfinished[unit.feature] -= 1
         self._done += 1
         return Progress(
@@ -171,12 +193,12 @@ def _work(chain: Chain, step: Step, equipment: Equipment, pending: Sequence[Unit
     )
 
 
-def _fingerprint_of_due(chain: Chain, step: Step, equipment: Equipment, unit: Unit) -> str:
-    fingerprint = chain.fingerprint(step, equipment, unit.feature, unit.part)
+def _fingerprint_of_due(survey: Survey, step: Step, due: Standing) -> str:
+    fingerprint = survey.fingerprint(step, Unit(due.feature, due.part))
     if fingerprint is None:
         raise TableError(
-            f"{step.name} cannot be made{f' for {unit.feature}' if unit.feature else ''}: it reads "
-            f"{', '.join(step.reads(unit.part))}, and not all of it is there. Run those first (baez run does)."
+            f"{step.name} cannot be made{f' for {due.feature}' if due.feature else ''}: it reads "
+            f"{', '.join(step.reads(due.part))}, and not all of it is there. Run those first (baez run does)."
         )
     return fingerprint
 
@@ -186,19 +208,12 @@ def chain_features(chain: Chain, step: Step, equipment: Equipment) -> list[str]:
     return chain.kept_features(equipment) if step.reads(None) else []
 
 
-def _is_due(
-    chain: Chain,
-    step: Step,
-    equipment: Equipment,
-    unit: Unit,
-    redo_failed: bool,
-    report: StepReport,
-) -> bool:
-    state, entry = chain.state(step, equipment, unit.feature, unit.part)
-    if state is State.FRESH and not (redo_failed and entry and entry.n_failed):
-        report.already_fresh.append(unit.feature)
+def _is_due(survey: Survey, step: Step, found: Standing, redo_failed: bool, report: StepReport) -> bool:
+    if found.state is State.FRESH and not (redo_failed and found.entry and found.entry.n_failed):
+        report.already_fresh.append(found.feature)
         return False
-    if state is State.WAITING and chain.waits_for_others(step, equipment, unit.feature, unit.part):
+    unit = Unit(found.feature, found.part)
+    if found.state is State.WAITING and survey.waits_for_others(step, unit):
         report.waiting.append(unit)
         return False
     return True
@@ -207,9 +222,10 @@ def _is_due(
 def _summed(before: Entry | None, entry: Entry) -> Entry:
     if before is None:
         return entry
-    return Entry(
-        fingerprint=entry.fingerprint,
-        content_hash=entry.content_hash,
+    return replace(
+        entry,
         n_rows=before.n_rows + entry.n_rows,
         n_failed=before.n_failed + entry.n_failed,
+        failures=Counter(before.failures) + Counter(entry.failures),
+        why=entry.why or before.why,
     )

@@ -6,8 +6,8 @@ tables are fresh is the chain's business (chain.py), making them is `run_steps`'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,10 @@ from baez_pipeline.store import Address
 
 if TYPE_CHECKING:
     from baez_pipeline.steps.chain import Chain
+
+
+FEATURES_AT_ONCE = 500
+"""Whose rows of all tables are in memory together, where a step over all features works through them in batches."""
 
 
 class Unit(NamedTuple):
@@ -107,12 +111,33 @@ class Work:
     """Their features; all kept features for a table over all of them."""
     chain: Chain
 
-    def read(self, table: str, *features: str) -> pl.DataFrame:
-        """Rows of a table: of the features given, or of all that are to be made."""
+    def read(
+        self,
+        table: str,
+        *features: str,
+        parts: Collection[str | None] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a table.
+
+        Args:
+            table: its name.
+            features: whose; none given = all that are to be made.
+            parts: only these; None = all. At ten thousand features a score table has millions of rows.
+            columns: only these; None = all.
+        """
         step = self.chain[table]
+        addresses = self.chain.addresses(step, self.equipment, features or self.features)
         return self.equipment.store.read(
-            self.chain.addresses(step, self.equipment, features or self.features), schema=step.schema
+            [address for address in addresses if parts is None or address.part in parts],
+            schema=step.schema,
+            columns=columns,
         )
+
+    def in_batches(self) -> Iterator[Work]:
+        """The same for so many features at a time as fit into memory with all their judgements; of none, one batch."""
+        for start in range(0, max(1, len(self.features)), FEATURES_AT_ONCE):
+            yield replace(self, features=self.features[start : start + FEATURES_AT_ONCE])
 
 
 def units(step: Step, equipment: Equipment, features: Sequence[str | None]) -> list[Unit]:

@@ -1,6 +1,7 @@
 """Steps that say how far the scores can be trusted: verdicts on benchmarks, and what scores depend on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import dataframely as dy
 import polars as pl
@@ -10,7 +11,15 @@ from baez_pipeline.experiment import Experiment
 from baez_pipeline.features.roster import IS_PLANTED
 from baez_pipeline.scoring import breakdowns
 from baez_pipeline.scoring.controls import CONTROLS, RIGHT
-from baez_pipeline.steps.results import OWN, all_judgements, over_all_features, score_tables
+from baez_pipeline.steps.results import (
+    JUDGED_COLUMNS,
+    OWN,
+    judgements,
+    over_all_features,
+    own_parts,
+    real_features,
+    score_tables,
+)
 from baez_pipeline.steps.step import Step, Work
 from baez_pipeline.tables import (
     BenchmarkAgreement,
@@ -23,12 +32,6 @@ from baez_pipeline.tables import (
     ScoresByNegatives,
 )
 
-RIGHT_LABELS = (pl.col("method") == RIGHT) & (pl.col("shuffle") == 0)
-"""Rows of JudgedExamples: the ceiling."""
-
-OWN_JUDGEMENTS = ~IS_PLANTED & (pl.col("shuffle") == 0) & ~pl.col("method").is_in(CONTROLS)
-"""Rows of JudgedExamples that methods are judged by: their own labels of real features."""
-
 
 def trust_steps(experiment: Experiment) -> list[Step]:
     """All of them, in the order of their inputs."""
@@ -38,7 +41,7 @@ def trust_steps(experiment: Experiment) -> list[Step]:
             "metric_sanity",
             MetricSanity,
             "Does the score fall when half of what is predicted is left out, or as much is added wrongly?",
-            lambda judged: statistics.metric_sanity(judged.filter(RIGHT_LABELS), seed=experiment.seed),
+            lambda work: statistics.metric_sanity(judgements(work, parts=[RIGHT]), seed=experiment.seed),
         ),
         over_all_features(
             experiment,
@@ -66,26 +69,42 @@ def trust_steps(experiment: Experiment) -> list[Step]:
             "feature_claims",
             FeatureClaims,
             "Which single labels beat chance, at a false discovery rate over features.",
-            lambda judged: statistics.feature_claims(judged.filter(OWN_JUDGEMENTS), experiment.statistics),
+            lambda work: pl.concat(
+                statistics.feature_claims(own, experiment.statistics) for own in _own_by_benchmark(work)
+            ).sort("benchmark", "method", "feature"),
         ),
         _from_judgements(
             experiment,
             "scores_by_negatives",
             ScoresByNegatives,
             "Scores of the methods against each kind of negatives apart.",
-            lambda judged: statistics.scores_by_negatives(
-                breakdowns.scores_by_negatives(judged, failures=experiment.scoring.failures).filter(OWN),
+            lambda work: statistics.scores_by_negatives(
+                pl.concat(
+                    breakdowns.scores_by_negatives(
+                        judgements(batch, parts=own_parts(experiment)), failures=experiment.scoring.failures
+                    ).filter(OWN)
+                    for batch in work.in_batches()
+                ),
                 experiment.statistics,
                 experiment.seed,
             ),
+            failures=experiment.scoring.failures,
         ),
         _from_judgements(
             experiment,
             "decile_curves",
             DecileCurves,
             "How well test examples are told by how strong they are.",
-            lambda judged: statistics.decile_curves(
-                breakdowns.decile_rates(judged.filter(OWN_JUDGEMENTS | RIGHT_LABELS)),
+            lambda work: statistics.decile_curves(
+                pl.concat(
+                    breakdowns.decile_rates(
+                        # A planted feature counts by its right label alone: the ceiling.
+                        judgements(batch, parts=[*own_parts(experiment), RIGHT]).filter(
+                            ~IS_PLANTED | (pl.col("method") == RIGHT)
+                        )
+                    )
+                    for batch in work.in_batches()
+                ),
                 experiment.statistics,
                 experiment.seed,
             ),
@@ -95,8 +114,8 @@ def trust_steps(experiment: Experiment) -> list[Step]:
             "reliability",
             Reliability,
             "How alike the scores on two halves of a label's examples are.",
-            lambda judged: statistics.reliability(
-                judged.filter(OWN_JUDGEMENTS), experiment.statistics, experiment.seed
+            lambda work: pl.concat(
+                statistics.reliability(own, experiment.statistics, experiment.seed) for own in _own_by_benchmark(work)
             ),
         ),
         _from_scores(
@@ -109,27 +128,33 @@ def trust_steps(experiment: Experiment) -> list[Step]:
     ]
 
 
+def _own_by_benchmark(work: Work) -> Iterator[pl.DataFrame]:
+    """What methods are judged by, their own labels of real features, one benchmark at a time."""
+    experiment = work.equipment.experiment
+    real = replace(work, features=real_features(work))
+    for table in score_tables(experiment):
+        yield real.read(table, parts=own_parts(experiment), columns=JUDGED_COLUMNS)
+
+
 def _from_judgements(
     experiment: Experiment,
     name: str,
     schema: type[dy.Schema],
     description: str,
-    make: Callable[[pl.DataFrame], pl.DataFrame],
+    make: Callable[[Work], pl.DataFrame],
+    **also_depends_on: str,
 ) -> Step:
-    def from_work(work: Work) -> pl.DataFrame:
-        return make(all_judgements(work))
-
     return over_all_features(
         experiment,
         schema,
-        from_work,
+        make,
         name=name,
         reads=score_tables(experiment),
         description=description,
         depends_on=lambda equipment: {
             "statistics": experiment.statistics.model_dump(mode="json"),
-            "failures": experiment.scoring.failures,
             "seed": experiment.seed,
+            **also_depends_on,
         },
     )
 

@@ -1,6 +1,8 @@
 """Freshness and resuming, on a chain of the real step machinery with steps whose cost a test can count."""
 
 import threading
+import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, TableError
 from baez_pipeline.experiment import Experiment, LocalSaeSource, Sample, Split
-from baez_pipeline.steps import Chain, State, Step, Unit, families, run_step, run_steps
+from baez_pipeline.steps import Chain, State, Step, Unit, Work, families, run_step, run_steps
 from baez_pipeline.steps.examples import EXAMPLE_SPLITS, FEATURE_RECORDS, FEATURE_SAMPLE
+from baez_pipeline.store import hash_of
 from baez_pipeline.tables import Labels
 from baez_pipeline_tests.tiny_sae import write_tiny_sae
 
@@ -201,6 +204,99 @@ def test_steps_of_a_family_that_ask_nobody_are_made_one_after_the_other_in_the_c
     assert [report.step for report in reports] == ["labels_counted", "labels_too"]
     assert [list(report.made) for report in reports] == [features, features[1:]]
     assert first.threads == second.threads == {threading.current_thread()}
+
+
+def upstream_of_labels(chain, equipment):
+    for step in list(chain)[:3]:
+        run_step(chain, step, equipment, chain.kept_features(equipment) if step.per_feature else ())
+    return chain.kept_features(equipment)
+
+
+def test_fingerprints_of_tables_by_feature_are_what_they_were_when_tables_were_first_stored(equipment):
+    chain = chain_with(Counted())
+    first = upstream_of_labels(chain, equipment)[0]
+    (address,) = chain.addresses(EXAMPLE_SPLITS, equipment, [first])
+    expected = {
+        "step": "labels_counted",
+        "part": None,
+        "version": 1,
+        "depends_on": {"prompt": "first"},
+        "inputs": {f"example_splits/{first}.parquet": equipment.store.entry(address).content_hash},
+        "facts": {},
+    }
+    assert chain.fingerprint(chain["labels_counted"], equipment, first, None) == hash_of(expected)
+    assert hash_of({"b": ["é", None], "a": 1.5}) == "f61bb5d1c73366ff8f5768a30941084d"
+
+
+def test_a_finished_table_is_stored_while_the_next_one_takes_long(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    features = upstream_of_labels(chain, equipment)
+    seen = []
+
+    def slow(work):
+        for place, produced in enumerate(counted.compute(work)):
+            yield produced
+            if place == 1:
+                deadline = time.monotonic() + 30
+                while len(seen) < 2 and time.monotonic() < deadline:
+                    seen[:] = Equipment(equipment.experiment, equipment.data).store.entries("labels_counted")
+
+    step = replace(counted.step, compute=slow)
+    run_step(chain, step, equipment, features)
+    assert {address.feature for address in seen} == set(features[:2])
+
+
+def test_only_what_is_stored_is_told_of_and_all_of_it_whatever_ends_the_work(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    features = upstream_of_labels(chain, equipment)
+    told = []
+
+    def tell(progress):
+        stored = Equipment(equipment.experiment, equipment.data).store.entries("labels_counted")
+        assert progress.unit.feature in {address.feature for address in stored}
+        told.append(progress.unit.feature)
+
+    def interrupted(work):
+        for place, produced in enumerate(counted.compute(work)):
+            if place == 3:
+                raise KeyboardInterrupt
+            yield produced
+
+    with pytest.raises(KeyboardInterrupt):
+        run_step(chain, replace(counted.step, compute=interrupted), equipment, features, tell=tell)
+    assert told == features[:3]
+
+
+def test_a_table_that_cannot_be_stored_stops_the_work_and_costs_no_other(equipment):
+    counted = Counted()
+    chain = chain_with(counted)
+    features = upstream_of_labels(chain, equipment)
+
+    def with_a_fault(work):
+        for place, (unit, frame) in enumerate(counted.compute(work)):
+            yield unit, frame.drop("label") if place == 1 else frame
+
+    with pytest.raises(TableError, match=rf"labels_counted/{features[1]}.parquet is not a Labels table"):
+        run_step(chain, replace(counted.step, compute=with_a_fault), equipment, features)
+    stored = {address.feature for address in equipment.store.entries("labels_counted")}
+    assert features[0] in stored
+    assert features[1] not in stored
+
+
+def test_features_that_are_read_in_batches_are_all_read_and_in_their_order(equipment, monkeypatch):
+    counted = Counted()
+    chain = chain_with(counted)
+    features = upstream_of_labels(chain, equipment)
+    monkeypatch.setattr("baez_pipeline.steps.step.FEATURES_AT_ONCE", 3)
+    work = Work(equipment=equipment, units=[], features=features, chain=chain)
+    batches = list(work.in_batches())
+    assert [list(batch.features) for batch in batches] == [features[:3], features[3:]]
+    columns = ["feature", "rank"]
+    whole = work.read("example_splits", columns=columns)
+    assert pl.concat(batch.read("example_splits", columns=columns) for batch in batches).equals(whole)
+    assert work.read("example_splits").select(columns).equals(whole)
 
 
 def test_a_step_that_names_no_family_is_one_by_itself():
