@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from baez_pipeline.cli.common import app, console, equipment_of
+from baez_pipeline.cli.common import app, console, equipment_of, telling
 
 if TYPE_CHECKING:
     from baez_pipeline.graphs.labelled import LabelledGraph
@@ -32,19 +32,28 @@ def graph_label(
     records: Annotated[
         Path | None, typer.Option(help="Folder of the features' files; the experiment's source if none.")
     ] = None,
+    features_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Neuronpedia's ids of the features' model and source set, where the graph does not name them.",
+            metavar="MODEL/SOURCE_SET",
+        ),
+    ] = None,
 ) -> None:
     """Label a graph's features by tier, group them, and write the graph with a file that says what each label rests on.
 
-    Features that are obscure or undetermined, or have no record, get no label. A node that has one keeps it.
+    Features that are obscure or undetermined, or have no record, get no label. A node that has somebody's label keeps
+    it; those of an earlier run, by the file of labels beside the graph, are made anew.
     """
-    from baez_pipeline.graphs.reading import read_graph
-    from baez_pipeline.graphs.writing import write_graph
+    from baez_pipeline.graphs.earlier_labels import read_to_label
+    from baez_pipeline.graphs.writing import check_output, write_graph
     from baez_pipeline.steps.graphs import label_with
 
-    read = read_graph(file)
+    read = read_to_label(file)
+    check_output(read, output)
     equipment = equipment_of(experiment)
-    with console.status("reading records ...") as status:
-        labelled = label_with(equipment, read, records=records, tell=status.update)
+    with telling("reading records ...") as tell:
+        labelled = label_with(equipment, read, records=records, features_of=features_of, tell=tell)
     _print(labelled)
     for path in write_graph(labelled, output, experiment=equipment.experiment.name):
         console.print(str(path), markup=False, soft_wrap=True)
@@ -79,8 +88,11 @@ def _print(labelled: LabelledGraph) -> None:
     ):
         table.add_row(name, *values)
     console.print(table)
+    said = labelled.dictionary
     console.print(
+        f"Features of {said.model}, source set {said.source_set} (by {said.named_by}). "
         f"{len(labelled.subgraph.supernodes)} supernodes. Nodes: "
         + ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(counts.items()))
-        + ". Scores are of the pinned nodes; with none pinned, of the whole graph."
+        + ". Scores are of the pinned nodes; with none pinned, of the whole graph.",
+        markup=False,
     )

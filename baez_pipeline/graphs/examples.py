@@ -1,21 +1,21 @@
 """Which of a feature's examples a label is made from, and which it is held against."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from baez_pipeline.experiment import Split
-from baez_pipeline.features.examples import distinct_examples, document_of, readable_rows, shown_window, with_peaks
-from baez_pipeline.features.near_copies import without_near_copies
+from baez_pipeline.features.designs import can_split, train_and_test
+from baez_pipeline.features.examples import distinct_examples, document_of, readable_rows, shown_window
 from baez_pipeline.features.shown_text import shown_token
 from baez_pipeline.tables import ExampleSplits
-from baez_pipeline.tiers.windows import COMPARED, Context
+from baez_pipeline.tiers.windows import Context
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """The examples of one feature, strongest first, no two of them near copies."""
+    """The examples of one feature, the highest peak first."""
 
     feature: str
     train: pl.DataFrame
@@ -31,36 +31,41 @@ class Examples:
         return self.train["example"].to_list()
 
 
-def examples_of(record: pl.DataFrame, split: Split) -> Examples:
-    """The strongest examples of a feature for its label, and those that follow for the label's score.
+def examples_of(record: pl.DataFrame, split: Split, *, seed: int) -> Examples:
+    """The examples of a feature for its label, and others for the label's score, chosen as the experiment's are.
+
+    A graph's features are given: one with fewer examples than the split asks for is not left out, but has fewer to be
+    scored by, down to none, and then fewer to be labelled by.
 
     Args:
         record: one row of FeatureRecords.
-        split: how many of each, which token is an example's peak, and the window.
+        split: how many of each, by which design, whether they may share a document, the peak, and the window.
+        seed: of the designs that draw.
     """
     feature = record["feature"].item()
-    ranked = without_near_copies(with_peaks(distinct_examples(record), split.peak), COMPARED)
-    strongest = ranked["peak_activation"].max() if ranked.height else None
+    examples = distinct_examples(record)
+    possible = next((each for each in _smaller(split) if can_split(examples, each) is None), None)
     rows = []
-    for rank, example in enumerate(ranked.head(split.train + split.test).iter_rows(named=True), start=1):
-        start, end = shown_window(example["tokens"], example["peak_position"], split.window)
-        rows.append(
-            {
-                "feature": feature,
-                "example": example["dataIndex"],
-                "role": "train" if rank <= split.train else "test",
-                "rank": rank,
-                "document": document_of(example["dataSource"]),
-                "tokens": example["tokens"],
-                "token_ids": example["tokenIds"],
-                "activations": example["values"],
-                "peak_position": example["peak_position"],
-                "peak_activation": example["peak_activation"],
-                "relative_activation": example["peak_activation"] / strongest,
-                "window_start": start,
-                "window_end": end,
-            }
-        )
+    if possible is not None:
+        for example in train_and_test(examples, possible, feature=feature, seed=seed).iter_rows(named=True):
+            start, end = shown_window(example["tokens"], example["peak_position"], split.window)
+            rows.append(
+                {
+                    "feature": feature,
+                    "example": example["dataIndex"],
+                    "role": example["role"],
+                    "rank": example["rank"],
+                    "document": document_of(example["dataSource"]),
+                    "tokens": example["tokens"],
+                    "token_ids": example["tokenIds"],
+                    "activations": example["values"],
+                    "peak_position": example["peak_position"],
+                    "peak_activation": example["peak_activation"],
+                    "relative_activation": example["relative_activation"],
+                    "window_start": start,
+                    "window_end": end,
+                }
+            )
     table = pl.DataFrame(rows, schema=ExampleSplits.create_empty().schema, orient="row")
     return Examples(
         feature=feature,
@@ -68,6 +73,14 @@ def examples_of(record: pl.DataFrame, split: Split) -> Examples:
         test=table.filter(pl.col("role") == "test"),
         active_in=frozenset(readable_rows(record).filter(pl.col("maxValue") > 0)["dataIndex"]),
     )
+
+
+def _smaller(split: Split) -> Iterator[Split]:
+    """The split, then those with less for test, then those with none for it and less for train."""
+    for test in range(split.test, -1, -1):
+        yield split.model_copy(update={"test": test})
+    for train in range(split.train - 1, 0, -1):
+        yield split.model_copy(update={"train": train, "test": 0})
 
 
 def contexts_of(rows: pl.DataFrame) -> list[Context]:

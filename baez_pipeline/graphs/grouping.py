@@ -78,9 +78,17 @@ def propose_subgraph(graph: Graph, labelled: Sequence[Labelled], embed: Embed) -
 
 
 def _own_groups(graph: Graph, known: Collection[str]) -> list[tuple[str, ...]]:
-    """The groups that the file has, with those of their members that the graph has."""
-    groups = [(group[0], *_present(group[1:], known)) for group in graph.view.supernodes if group]
-    return [group for group in groups if len(group) > 2]
+    """The groups that the file has, with those of their members that the graph has; each node in the first of its own.
+
+    Groups of fewer than two are left out, as the interfaces do.
+    """
+    free, groups = set(known), list[tuple[str, ...]]()
+    for group in graph.view.supernodes:
+        members = tuple(dict.fromkeys(_present(group[1:], free)))
+        if len(members) > 1:
+            groups.append((group[0], *members))
+            free.difference_update(members)
+    return groups
 
 
 def _present(ids: Sequence[str], known: Collection[str]) -> list[str]:

@@ -1,12 +1,13 @@
 """A graph with its labels: what became of each feature node, which are pinned and grouped, and what that gained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from baez_pipeline.features.source import feature_key
+from baez_pipeline.features.activation_row import text_of
+from baez_pipeline.graphs.dictionary import Dictionary
 from baez_pipeline.graphs.grouping import Labelled, Subgraph, propose_subgraph
 from baez_pipeline.graphs.label_text import label_text
 from baez_pipeline.graphs.labelling import FeatureLabel, Means, label_by_tier
@@ -16,7 +17,7 @@ from baez_pipeline.graphs.records import Records
 from baez_pipeline.tables import GraphLabels
 
 _WINDOWS = ("input", "output", "cross")
-_UNKNOWN_SET = "unknown"
+_OF_LABELS = ("method", "writer", "score", "score_low", "score_high", "scored_by", "n_test", "n_negatives", "evidence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class LabelledGraph:
     """A graph and everything that is said of it."""
 
     graph: Graph
+    dictionary: Dictionary
+    """What its features are numbers of."""
     table: pl.DataFrame
     """GraphLabels."""
     subgraph: Subgraph
@@ -49,7 +52,7 @@ def label_graph(
         BaezError: what stops the run: no budget left, no access to the writer.
     """
     own_labels = _own_labels(graph)
-    features = _keys(graph, records)
+    features = {feature: records.dictionary.key(feature) for feature in graph.features}
     in_need = {features[node.feature_id] for node in graph.nodes if node.is_feature and node.node_id not in own_labels}
     labels = label_by_tier({features[each]: record for each, record in records.found.items()}, means, in_need=in_need)
     influence, paid = node_influence(graph), cost()
@@ -58,13 +61,14 @@ def label_graph(
     ]
     table = pl.DataFrame(rows, schema=GraphLabels.create_empty().schema, orient="row")
     subgraph = propose_subgraph(graph, _labelled(table), means.embed)
-    group_of = {member: label for label, *members in subgraph.supernodes for member in members}
+    group_of = {member: text_of(label) for label, *members in subgraph.supernodes for member in members}
     table = table.with_columns(
         supernode=pl.col("node_id").replace_strict(group_of, default=None, return_dtype=pl.String)
     )
     with_label = set(table.filter(pl.col("label").is_not_null())["node_id"])
     return LabelledGraph(
         graph=graph,
+        dictionary=records.dictionary,
         table=GraphLabels.validate(table),
         subgraph=subgraph,
         before=quality_of(graph, labelled=own_labels, pinned=graph.view.pinned),
@@ -74,24 +78,16 @@ def label_graph(
 
 
 def _own_labels(graph: Graph) -> dict[str, str]:
-    """The labels that feature nodes have already: `clerp`, or a user's own in circuit-tracer's saved view."""
-    by_feature = dict(graph.view.clerps)
+    """The labels that feature nodes have already: `clerp`, or a user's own in circuit-tracer's saved view.
+
+    The latter are moved into the nodes, and made fit for it; what stands there already stays as it is.
+    """
+    by_feature = {feature: shown for feature, label in graph.view.clerps if (shown := label_text(label))}
     return {
         node.node_id: label
         for node in graph.nodes
         if node.is_feature and (label := by_feature.get(str(node.feature)) or node.clerp).strip()
     }
-
-
-def _keys(graph: Graph, records: Records) -> dict[FeatureId, str]:
-    keys = {}
-    for feature in graph.features:
-        record = records.found.get(feature)
-        source_set = graph.source_set(attention=feature.attention) or _UNKNOWN_SET
-        keys[feature] = (
-            feature_key(f"{feature.layer}-{source_set}", feature.index) if record is None else record["feature"].item()
-        )
-    return keys
 
 
 def _row(
@@ -120,18 +116,22 @@ def _row(
         row |= _from_label(made)
     if node.node_id in own_labels:
         row |= {"state": "kept", "detail": None, "label": own_labels[node.node_id], "uncertain": False}
-        row |= dict.fromkeys(("method", "writer", "score", "scored_by", "n_test", "n_negatives", "evidence"))
+        row |= dict.fromkeys(_OF_LABELS)
     elif made is None:
-        row |= {"state": "no_record", "detail": records.missing.get(feature)}
+        row |= {"state": "no_record", "detail": text_of(records.missing.get(feature, ""))}
     return row | {"evidence": row.get("evidence") or []}
 
 
 def _from_label(made: FeatureLabel) -> dict[str, Any]:
     score, tier = made.score, made.tier
+    shown = label_text(made.label) if made.label is not None else None
+    if shown == "":
+        made = replace(made, state="failed", detail="its label has no character that can be shown", label=None)
+        score = None
     uncertain = score is not None and score.uncertain
     return {
         "state": made.state,
-        "detail": made.detail,
+        "detail": text_of(made.detail),
         "label": None if made.label is None else label_text(made.label, uncertain=uncertain),
         "uncertain": uncertain,
         "tier": tier["tier"],
@@ -139,6 +139,8 @@ def _from_label(made: FeatureLabel) -> dict[str, Any]:
         "method": made.method,
         "writer": made.writer,
         "score": score.auroc if score else None,
+        "score_low": score.low if score else None,
+        "score_high": score.high if score else None,
         "scored_by": score.scored_by if score else None,
         "n_test": score.n_test if score else None,
         "n_negatives": score.n_negatives if score else None,

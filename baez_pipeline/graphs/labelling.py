@@ -11,13 +11,11 @@ import polars as pl
 
 from baez_pipeline.experiment import Split, Tiers
 from baez_pipeline.graphs.examples import Examples, contexts_of, examples_of
+from baez_pipeline.graphs.nulls import graph_pools, without_own_texts
 from baez_pipeline.graphs.scoring import Embed, LabelScore, negatives_of, score_text, score_words
-from baez_pipeline.labeling import LabelMethod, label_features
-from baez_pipeline.labeling.method import Writing
-from baez_pipeline.llm.chat import ChatModel
+from baez_pipeline.labeling.method import Asking
 from baez_pipeline.tables import Outcome
 from baez_pipeline.tiers.correlation import correlation_scores
-from baez_pipeline.tiers.nulls import null_pools
 from baez_pipeline.tiers.routing import route
 from baez_pipeline.tiers.token_labels import token_label
 from baez_pipeline.tiers.windows import contexts_of_record
@@ -35,14 +33,16 @@ class Means:
 
     tiers: Tiers
     split: Split
-    """How many examples a label is made from, and how many it is scored by."""
+    """How many examples a label is made from and scored by, and which."""
+    confidence: float
+    """Of the scores' intervals."""
     embed: Embed
+    embed_together: Embed
+    """The same for many texts: two to three times as fast, and the last bits depend on what else is embedded."""
     embedder: str
-    method: LabelMethod
-    """Of tier 2; it reads examples."""
-    writer: Callable[[], ChatModel]
-    """Opened when the first tier 2 feature is labelled."""
-    writing: Writing
+    asking: Mapping[int, Asking]
+    """Tier -> who is asked about its features, by a method that reads examples; words are counted for those of tier 1
+    where nobody is."""
     seed: int
     tell: Callable[[str], None]
     """Told what is done."""
@@ -80,12 +80,18 @@ def label_by_tier(
     if not records:
         return {}
     tiers = {row["feature"]: row for row in tiers_of(records, means).iter_rows(named=True)}
-    examples = {feature: examples_of(record, means.split) for feature, record in records.items()}
+    examples = {feature: examples_of(record, means.split, seed=means.seed) for feature, record in records.items()}
     found = {feature: _without_writer(tiers[feature], examples, means) for feature in records}
-    asked = [feature for feature, label in found.items() if label is None and feature in in_need]
-    if asked:
-        means.tell(f"tier 2: {len(asked)} features are labelled by {means.method.name}")
-    written = _written(asked, tiers, examples, means) if asked else {}
+    written: dict[str, FeatureLabel] = {}
+    for tier, asking in means.asking.items():
+        asked = [
+            feature
+            for feature, label in found.items()
+            if label is None and feature in in_need and tiers[feature]["tier"] == tier
+        ]
+        if asked:
+            means.tell(f"tier {tier}: {len(asked)} features are labelled by {asking.method.name}")
+            written |= _written(asked, asking, tiers, examples, means)
     return {feature: label for feature in records if (label := found[feature] or written.get(feature)) is not None}
 
 
@@ -96,18 +102,18 @@ def tiers_of(records: Mapping[str, pl.DataFrame], means: Means) -> pl.DataFrame:
         records: feature key -> one row of FeatureRecords.
         means: settings, embedder and seed.
     """
-    pools = null_pools(records, means.tiers, means.embed, seed=means.seed)
+    pools = graph_pools(records, means.tiers, means.embed_together, peak=means.split.peak, seed=means.seed)
     tables = []
     for number, (feature, record) in enumerate(records.items(), start=1):
-        contexts = contexts_of_record(record, examples=means.tiers.examples)
+        contexts = contexts_of_record(record, examples=means.tiers.examples, peak=means.split.peak)
         top_logits = record["pos_str"].item()
         tables.append(
             correlation_scores(
                 feature,
                 contexts,
-                pools,
+                without_own_texts(pools, record),
                 means.tiers,
-                means.embed,
+                means.embed_together,
                 seed=means.seed,
                 top_logits=None if top_logits is None else list(top_logits),
             )
@@ -118,43 +124,42 @@ def tiers_of(records: Mapping[str, pl.DataFrame], means: Means) -> pl.DataFrame:
 
 
 def _without_writer(tier: dict[str, Any], examples: Mapping[str, Examples], means: Means) -> FeatureLabel | None:
-    """What becomes of a feature for which nobody is asked; None for one of tier 2."""
+    """What becomes of a feature for which nobody is asked; None for one of a tier that a model labels."""
     if tier["tier"] is None or tier["undetermined"]:
         return FeatureLabel(state="undetermined", detail=tier["reason"], tier=tier)
     if tier["tier"] == 3:
         return FeatureLabel(state="obscure", detail=tier["reason"], tier=tier)
     own = examples[tier["feature"]]
-    if tier["tier"] == 2:
+    if tier["tier"] in means.asking:
         return None if own.train.height else _failed(tier, "its record has no examples")
     window: Literal["input", "output"] = "output" if tier["window"] == "output" else "input"
     counted = token_label(contexts_of(own.train), window)
     if counted is None:
         return _failed(tier, f"no example has a word in its {window} window")
+    negatives = negatives_of(own.feature, examples, seed=means.seed)
     return FeatureLabel(
         state="labelled",
         detail=tier["reason"],
         tier=tier,
         label=counted.label,
         method=COUNTED[window],
-        score=score_words(counted, own.test, negatives_of(own.feature, examples, seed=means.seed)),
+        score=score_words(counted, own.test, negatives, confidence=means.confidence),
         evidence=own.ids,
     )
 
 
 def _written(
     features: Sequence[str],
+    asking: Asking,
     tiers: Mapping[str, dict[str, Any]],
     examples: Mapping[str, Examples],
     means: Means,
 ) -> dict[str, FeatureLabel]:
-    writer = means.writer()
-    evidence = {feature: examples[feature].train for feature in features}
     found = {}
-    rows = label_features(means.method, evidence, writer, means.writing, concurrency=writer.concurrency)
-    for feature, table in rows:
+    for feature, table in asking.labels({feature: examples[feature].train for feature in features}):
         row = table.row(0, named=True)
         if row["outcome"] != Outcome.OK:
-            found[feature] = _failed(tiers[feature], f"{row['outcome']}: {row['detail']}", method=means.method.name)
+            found[feature] = _failed(tiers[feature], f"{row['outcome']}: {row['detail']}", method=asking.method.name)
             continue
         own = examples[feature]
         negatives = negatives_of(feature, examples, seed=means.seed)
@@ -163,9 +168,16 @@ def _written(
             detail=tiers[feature]["reason"],
             tier=tiers[feature],
             label=row["label"],
-            method=means.method.name,
+            method=asking.method.name,
             writer=row["model"],
-            score=score_text(row["label"], own.test, negatives, means.embed, embedder=means.embedder),
+            score=score_text(
+                row["label"],
+                own.test,
+                negatives,
+                means.embed,
+                embedder=means.embedder,
+                confidence=means.confidence,
+            ),
             evidence=own.ids,
         )
     return found

@@ -17,6 +17,8 @@ _MOST_STEPS = 1000
 """After which the interfaces give up, too; a path has as many steps as the model has layers, or fewer."""
 _SMALLEST_SUM = 1e-10
 """Divisor of a node without input, as in both interfaces."""
+_MERGED = "cross layer transcoder"
+"""What score.worker.ts takes for a feature: an `unexplored node` is left as it is, pinned or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ def graph_scores(graph: Graph, *, pinned: Collection[str] = ()) -> Scores | None
 
     Args:
         graph: the graph.
-        pinned: node ids; only features among them matter.
+        pinned: node ids; only transcoder features among them matter.
 
     Returns:
         None for a graph with attention features.
@@ -132,7 +134,7 @@ def _pinned_weights(graph: Graph, pinned: Collection[str]) -> sparse.csr_array:
     size = len(graph.nodes)
     kept, goes_to = np.ones(size), np.arange(size)
     for i, node in enumerate(graph.nodes):
-        if node.is_feature and node.node_id not in pinned:
+        if node.feature_type == _MERGED and node.node_id not in pinned:
             kept[i] = 0
             goes_to[i] = errors.get((str(node.layer), node.ctx_idx), -1)
     moved = goes_to >= 0

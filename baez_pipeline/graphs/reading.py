@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from baez_pipeline.errors import BaezError
+from baez_pipeline.features.activation_row import text_of
 
 Kind = Literal["feature", "attention feature", "error", "embedding", "logit", "other"]
 KINDS: Mapping[str, Kind] = {
@@ -28,8 +29,7 @@ KINDS: Mapping[str, Kind] = {
 }
 """By `feature_type`. node_id alone does not tell: `0_3_2` is feature 3 of layer 0, or the error of layer 3."""
 
-_FEATURE_ID = re.compile(r"(\d{1,4})_(\d{1,9})_(\d{1,6})")
-_SOURCE_URL = re.compile(r"neuronpedia\.org/(?P<model>[\w.-]+)/(?P<source_set>[\w.-]+)")
+_FEATURE_ID = re.compile(r"([0-9]{1,4})_([0-9]{1,9})_([0-9]{1,6})")
 # Its graphs carry Cantor numbers without saying so (Neuronpedia's graph/utils.ts).
 _CANTOR_WITHOUT_VERSION = "gemma-3-27b-it"
 _MOST_SHOWN = 120
@@ -152,7 +152,7 @@ class Graph:
     place: str
     """The file, for messages."""
     body: Mapping[str, Any]
-    """The whole file as it was, with what is not read here."""
+    """The whole file as it was, with what is not read here. Its texts may hold halves of surrogate pairs."""
     metadata: Metadata
     view: View
     nodes: tuple[Node, ...]
@@ -163,19 +163,6 @@ class Graph:
     def features(self) -> list[FeatureId]:
         """Each feature once, by layer and index."""
         return sorted({node.feature_id for node in self.nodes if node.is_feature})
-
-    def source_set(self, *, attention: bool = False) -> str | None:
-        """Neuronpedia's id of the features' source set; None where the file does not name it."""
-        details = self.metadata.feature_details
-        named = details.neuronpedia_lorsa_source_set if attention else None
-        if named or details.neuronpedia_source_set:
-            return named or details.neuronpedia_source_set
-        # Graphs of 2025 name it in the addresses of what they were made from only.
-        for url in self.metadata.info.source_urls:
-            found = _SOURCE_URL.search(url) if isinstance(url, str) else None
-            if found and found["model"] == self.metadata.scan:
-                return found["source_set"]
-        return None
 
 
 def cantor(layer: int, index: int) -> int:
@@ -211,10 +198,14 @@ def parse_graph(content: bytes, *, place: str) -> Graph:
     except (ValueError, RecursionError) as error:
         raise GraphError(f"{place} is not JSON: {str(error)[:_MOST_SHOWN]}.") from error
     try:
-        file = _File.model_validate(body)
+        file = _File.model_validate(_with_whole_characters(body))
     except ValidationError as error:
         raise GraphError(f"{place} is no attribution graph: {_sentence(error, body)}.") from error
+    except RecursionError as error:
+        raise GraphError(f"{place} is no attribution graph: its lists are too deep.") from error
     _check_ids(file, place)
+    if not any(node.is_feature for node in file.nodes):
+        raise GraphError(f"{place} has {len(file.nodes)} nodes and no feature among them: there is nothing to label.")
     known = {node.node_id for node in file.nodes}
     return Graph(
         place=place,
@@ -224,6 +215,17 @@ def parse_graph(content: bytes, *, place: str) -> Graph:
         nodes=tuple(file.nodes),
         links=tuple(link for link in file.links if link.source in known and link.target in known),
     )
+
+
+def _with_whole_characters(value: Any) -> Any:
+    """The value with halves of surrogate pairs, which JSON allows and no table can hold, as U+FFFD."""
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, list):
+        return [_with_whole_characters(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _with_whole_characters(each) for key, each in value.items()}
+    return value
 
 
 def _check_ids(file: _File, place: str) -> None:

@@ -24,7 +24,9 @@ class GraphLabels(dy.Schema):
     )
     detail = dy.String(nullable=True, description="why there is no label of ours, or why this tier, in a sentence")
     label = dy.String(nullable=True, description="as it is shown, the mark of an uncertain one included")
-    uncertain = dy.Bool(description="the label does not tell its feature's held-out examples from others")
+    uncertain = dy.Bool(
+        description="the label may tell nothing of its feature's held-out examples: score_low is .5 or less, or null"
+    )
     supernode = dy.String(nullable=True, description="label of the node's group; null outside of groups")
     tier = dy.Int64(nullable=True, min=1, max=3, description="1 = input or output, 2 = cross, 3 = obscure")
     window = dy.Enum(WINDOWS, nullable=True, description="the window that decides")
@@ -35,8 +37,15 @@ class GraphLabels(dy.Schema):
         min=0,
         max=1,
         description="AUROC of the label on held-out examples against peaks of the graph's other features, .5 = chance; "
-        "null where there are fewer than three of either",
+        "null where there are fewer than four of either",
     )
+    score_low = dy.Float64(
+        nullable=True,
+        min=0,
+        max=1,
+        description="lower end of its interval (Newcombe's, of statistics.confidence)",
+    )
+    score_high = dy.Float64(nullable=True, min=0, max=1, description="upper end of it")
     scored_by = dy.String(nullable=True, description="the score's judge: words that match, or the embedder's cosine")
     n_test = dy.Int64(nullable=True, min=0, description="held-out examples that were judged")
     n_negatives = dy.Int64(nullable=True, min=0, description="peaks of other features that were judged")

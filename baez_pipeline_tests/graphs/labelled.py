@@ -1,13 +1,14 @@
 """The small graph, labelled: its means, with an embedder that counts words and a writer that says one thing."""
 
 from baez_pipeline.experiment import Split, Tiers
+from baez_pipeline.graphs.feature_files import FeatureFiles
 from baez_pipeline.graphs.labelled import label_graph
 from baez_pipeline.graphs.labelling import Means
-from baez_pipeline.graphs.records import FeatureFiles
 from baez_pipeline.labeling import METHODS
-from baez_pipeline.labeling.method import Writing
+from baez_pipeline.labeling.method import Asking
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline_tests.graphs.made_up import embed, feature, feature_body, graph_body, graph_of, write_records
+from baez_pipeline_tests.labeling.asking import SHARED
 
 INPUT = feature_body(0, 11, at="capital")
 ALSO_INPUT = feature_body(1, 12, at="capital")
@@ -31,24 +32,19 @@ class Writer:
         return self.answers.get(request.purpose.feature, Completion(text=RIGHT))
 
 
-def means(writer=None):
+def means(writer=None, asked=(2,)):
     """What the graph is labelled with."""
     return Means(
-        tiers=Tiers(examples=10),
+        tiers=Tiers(examples=10, most_draws=999),
         split=Split(train=4, test=6),
+        confidence=0.95,
         embed=embed,
+        embed_together=embed,
         embedder="words",
-        method=METHODS["eleuther_acts_top5"],
-        writer=lambda: writer,
-        writing=Writing(
-            prompts="shared",
-            numbered_examples=True,
-            maximum_words=8,
-            temperature=0.0,
-            max_tokens=32,
-            prefill=None,
-            seed=0,
-        ),
+        asking={
+            tier: Asking(method=METHODS["eleuther_acts_top5"], open_writer=lambda: writer, writing=SHARED)
+            for tier in asked
+        },
         seed=0,
         tell=lambda sentence: None,
     )

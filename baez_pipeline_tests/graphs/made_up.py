@@ -14,11 +14,10 @@ from baez_pipeline.graphs.reading import cantor, parse_graph
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 MODEL, SOURCE_SET = "gemma-2-2b", "clt-hp"
 TOKENS = ["<bos>", "The", " capital", " is"]
-FILLING = (
-    "old harbour stone river market winter letter garden summer bridge village music engine paper window "
-    "silver morning coffee doctor ticket island camera yellow butter carpet planet rocket castle forest "
-    "candle"
+FILLING = " ".join(
+    f"{first}{vowel}{last}" for first in "bcdfg" for vowel in "ao" for last in ("rn", "st", "ld", "mp", "nk")
 )
+"""Fifty words that mean nothing, so that contexts of them have little in common."""
 
 
 def shared(name: str) -> Path:

@@ -57,6 +57,12 @@ def test_what_the_file_has_pinned_and_grouped_stays_and_no_node_is_in_two_groups
     assert subgraph.pinned[:3] == ("20_13_3", "0_11_2", "1_12_2")
 
 
+def test_a_node_in_two_groups_of_the_file_stays_in_the_first():
+    groups = [["first", "0_11_2", "20_13_3", "0_11_2"], ["second", "0_11_2", "1_12_2"], [], ["third", "0_11_2"]]
+    subgraph = propose_subgraph(graph_of(graph_body() | {"qParams": {"supernodes": groups}}), [], embed)
+    assert subgraph.supernodes == (("first", "0_11_2", "20_13_3"),)
+
+
 def test_at_most_two_hundred_nodes_are_pinned_the_influential_ones_first():
     body = graph_body()
     body["nodes"] += [embedding(1), *(feature(5, number, 1) for number in range(300))]

@@ -1,12 +1,22 @@
 import pytest
 
 from baez_pipeline.errors import BudgetError
+from baez_pipeline.graphs.dictionary import Dictionary
 from baez_pipeline.graphs.labelled import label_graph
 from baez_pipeline.graphs.records import Records
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline.tables import Outcome
 from baez_pipeline_tests.graphs.labelled import INPUT, OUTPUT, Writer, labelled_graph, means, row_of
-from baez_pipeline_tests.graphs.made_up import OTHER_TOPIC, TOPIC, changed, feature_body, graph_body, graph_of
+from baez_pipeline_tests.graphs.made_up import (
+    MODEL,
+    OTHER_TOPIC,
+    SOURCE_SET,
+    TOPIC,
+    changed,
+    feature_body,
+    graph_body,
+    graph_of,
+)
 
 FEW = feature_body(5, 7, at="capital", examples=4)
 
@@ -57,7 +67,8 @@ def written(tmp_path_factory):
 
 def test_tier_two_is_written_by_the_method_and_its_cost_is_on_the_node(written):
     writer, labelled = written
-    assert sorted(writer.asked) == [RIGHT, WRONG, FAILED]
+    assert sorted(writer.asked) == sorted(labelled.table.filter(tier=2)["feature"])
+    assert {RIGHT, WRONG, FAILED} <= set(writer.asked)
     row = row_of(labelled, "1_12_2")
     names = ("state", "tier", "window", "method", "writer", "usd", "scored_by")
     expected = ["labelled", 2, "cross", "eleuther_acts_top5", "a writer", 0.25, "cosine, words"]
@@ -103,6 +114,22 @@ def test_a_node_that_has_a_label_keeps_it_and_nobody_is_asked(tmp_path):
 def test_without_any_record_the_graph_stays_as_it_was():
     graph = graph_of(graph_body())
     missing = dict.fromkeys(graph.features, "There is none.")
-    labelled = label_graph(graph, Records(found={}, missing=missing), means(), cost=dict)
+    dictionary = Dictionary(model=MODEL, source_set=SOURCE_SET, attention_set=SOURCE_SET, named_by="the graph file")
+    records = Records(found={}, missing=missing, dictionary=dictionary)
+    labelled = label_graph(graph, records, means(), cost=dict)
     assert set(labelled.table["state"]) == {"no_record"} and set(labelled.table["detail"]) == {"There is none."}
     assert labelled.subgraph.pinned == () and labelled.after == labelled.before
+
+
+def test_a_small_model_names_input_and_output_features_where_one_is_asked(tmp_path):
+    writer = Writer()
+    labelled = labelled_graph(tmp_path, [INPUT, OUTPUT], using=means(writer, asked=(1, 2)))
+    row = row_of(labelled, "0_11_2")
+    assert (row["state"], row["tier"], row["method"], row["writer"]) == (
+        "labelled",
+        1,
+        "eleuther_acts_top5",
+        "a writer",
+    )
+    assert row["label"].endswith("ranch, oil and river in Dallas, Texas")
+    assert {row["feature"] for row in labelled.table.filter(tier=1).iter_rows(named=True)} == set(writer.asked)

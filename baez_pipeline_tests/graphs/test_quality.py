@@ -30,6 +30,13 @@ def test_what_is_not_pinned_counts_as_an_error_of_its_layer_and_position():
     assert some.replacement == pytest.approx(tokens / (tokens + errors))
 
 
+def test_an_unexplored_node_is_merged_into_no_error_as_in_neuronpedias_worker():
+    body = graph_body()
+    body["nodes"][3]["feature_type"] = "unexplored node"
+    body["nodes"][2]["feature_type"] = "unexplored node"
+    assert graph_scores(graph_of(body), pinned=["20_13_3"]) == graph_scores(graph_of(graph_body()))
+
+
 def test_the_share_of_influence_is_of_feature_nodes_alone():
     graph = graph_of(graph_body())
     quality = quality_of(graph, labelled=["20_13_3"], pinned=["20_13_3"])

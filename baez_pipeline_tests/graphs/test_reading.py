@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from baez_pipeline.graphs.dictionary import named_in
 from baez_pipeline.graphs.reading import FeatureId, GraphError, cantor, parse_graph, read_graph
 from baez_pipeline_tests.graphs.made_up import changed, feature, graph_body, graph_of, shared
 
@@ -17,7 +18,7 @@ def test_a_feature_is_told_by_its_type_and_its_layer_and_index_by_its_node_id():
 def test_the_real_graph_is_read_and_its_source_set_found():
     graph = read_graph(shared("dallas_austin_gemma2_2b_clt_graph.json"))
     assert (len(graph.nodes), len(graph.links), len(graph.features)) == (322, 3506, 191)
-    assert graph.source_set() == "clt-hp"
+    assert (named_in(graph).model, named_in(graph).source_set) == ("gemma-2-2b", "clt-hp")
     assert cantor(1, 57794) == 1670217704
 
 
@@ -69,4 +70,14 @@ def test_an_attention_feature_has_a_source_set_of_its_own():
     body["metadata"]["feature_details"]["neuronpedia_lorsa_source_set"] = "lorsa-8x"
     graph = graph_of(body)
     assert FeatureId(3, 4, attention=True) in graph.features
-    assert graph.source_set(attention=True) == "lorsa-8x"
+    dictionary = named_in(graph).completed(model="", source_set="", by="nobody")
+    assert dictionary.source(FeatureId(3, 4, attention=True)) == "3-lorsa-8x"
+    assert dictionary.source(FeatureId(3, 4)) == "3-clt-hp"
+
+
+def test_a_graph_without_features_has_nothing_to_label():
+    body = graph_body()
+    with pytest.raises(GraphError, match=r"graph\.json has 4 nodes and no feature among them"):
+        graph_of(body | {"nodes": [node for node in body["nodes"] if node["feature_type"] != "cross layer transcoder"]})
+    with pytest.raises(GraphError, match="has 0 nodes"):
+        graph_of(body | {"nodes": [], "links": []})

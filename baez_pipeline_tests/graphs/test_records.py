@@ -7,8 +7,8 @@ from starlette.applications import Starlette
 from baez_pipeline.answers import Answers
 from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import LocalSaeSource, NeuronpediaApiSource, NeuronpediaExportSource
+from baez_pipeline.graphs.opening import open_records
 from baez_pipeline.graphs.reading import FeatureId
-from baez_pipeline.graphs.records import open_records
 from baez_pipeline_tests.graphs.made_up import (
     MODEL,
     SOURCE_SET,
@@ -49,8 +49,9 @@ def test_a_folder_of_feature_files_gives_what_it_has_and_says_what_is_missing(tm
     ("content", "sentence"),
     [
         ("{", "0-clt-hp/11.json is not JSON."),
-        ("[]", "is of layer 'None'; expected 0-<source set>"),
-        (json.dumps(body_of(SECOND)), "is of layer '1-clt-hp'; expected 0-<source set>"),
+        ("[]", "is of source 'None'; expected '0-clt-hp'"),
+        (json.dumps(body_of(SECOND)), "is of source '1-clt-hp'; expected '0-clt-hp'"),
+        (json.dumps(body_of(FIRST) | {"layer": "0-gemmascope-res-16k"}), "0-gemmascope-res-16k'; expected '0-clt-hp'"),
         (json.dumps(body_of(FIRST) | {"index": "99"}), "names another one"),
         (json.dumps(body_of(FIRST) | {"modelId": "gpt2-small"}), "names another one"),
     ],

@@ -7,9 +7,18 @@ import pytest
 from baez_pipeline.errors import TableError
 from baez_pipeline.graphs.label_text import MOST_CHARACTERS, label_text
 from baez_pipeline.graphs.reading import read_graph
-from baez_pipeline.graphs.writing import graph_file, labels_file, viewer_query, write_graph
-from baez_pipeline_tests.graphs.labelled import ALSO_INPUT, INPUT, OUTPUT, labelled_graph, row_of
-from baez_pipeline_tests.graphs.made_up import graph_body, shared
+from baez_pipeline.graphs.writing import (
+    check_output,
+    graph_file,
+    labels_file,
+    labels_said,
+    neuronpedia_subgraph,
+    viewer_query,
+    write_graph,
+)
+from baez_pipeline.llm.chat import Completion
+from baez_pipeline_tests.graphs.labelled import ALSO_INPUT, INPUT, OUTPUT, Writer, labelled_graph, means, row_of
+from baez_pipeline_tests.graphs.made_up import TOPIC, feature_body, graph_body, shared
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +66,19 @@ def test_the_output_is_valid_by_neuronpedias_schema(labelled):
 
 
 def test_neuronpedias_overrides_name_layer_raw_feature_and_position(labelled):
-    said = json.loads(labels_file(labelled, experiment="small"))
+    said = json.loads(labels_file(labels_said(labelled, experiment="small")))
     overrides = dict(said["neuronpedia_subgraph"]["clerps"])
     assert overrides == {"0_77_2": '"capital"', "1_103_2": '"capital"', "20_574_3": 'say "Austin"'}
     assert said["neuronpedia_subgraph"]["modelId"] == "gemma-2-2b"
 
 
 def test_the_file_beside_it_says_what_each_label_rests_on(labelled):
-    said = json.loads(labels_file(labelled, experiment="small"))
+    said = json.loads(labels_file(labels_said(labelled, experiment="small")))
     node = next(row for row in said["nodes"] if row["node_id"] == "20_13_3")
     assert node["tier"] == 1 and node["window"] == "output" and node["q_output"] <= 0.05
     assert {"r_input", "z_cross", "p_output", "score", "usd", "evidence", "method"} <= node.keys()
+    assert 0.5 < node["score_low"] < node["score"] == node["score_high"] == 1
+    assert said["features_of"]["model"] == "gemma-2-2b"
     assert said["after"]["influence_labelled"] > said["before"]["influence_labelled"]
     assert said["usd"] == 0
 
@@ -81,9 +92,68 @@ def test_files_are_written_and_read_again_and_the_input_is_never_replaced(labell
     graph, labels = write_graph(labelled, tmp_path / "out", experiment="small")
     assert read_graph(graph).nodes[2].clerp == '"capital"'
     assert labels.name == "small-graph.labels.json"
-    again = labelled.__class__(**{**vars(labelled), "graph": read_graph(graph)})
     with pytest.raises(TableError, match="choose another folder"):
-        write_graph(again, tmp_path / "out", experiment="small")
+        check_output(read_graph(graph), tmp_path / "out")
+
+
+@pytest.mark.parametrize("taken", ["out", "out/small-graph.json", "out/small-graph.labels.json"])
+def test_an_output_that_cannot_be_written_is_refused_and_nothing_is_made(labelled, tmp_path, taken):
+    (tmp_path / taken).mkdir(parents=True)
+    if taken == "out":
+        (tmp_path / "out").rmdir()
+        (tmp_path / "out").write_text("a file")
+    with pytest.raises(TableError, match=r"Choose another one|choose another one"):
+        check_output(labelled.graph, tmp_path / "out")
+    assert check_output(labelled.graph, tmp_path / "new" / "er")[0].name == "small-graph.json"
+    assert not (tmp_path / "new").exists()
+
+
+HALF = "\ud83d"
+
+
+def with_halves():
+    """A graph with halves of surrogate pairs in whatever holds text, as JavaScript leaves them when it cuts one."""
+    body = graph_body()
+    body["metadata"] |= {"prompt_tokens": ["<bos>", "The", f" {HALF}", " is"], "info": {"creator_name": f"x{HALF}"}}
+    body["nodes"][-1]["clerp"] = f'Output "{HALF}" (p=0.100)'
+    body["nodes"][3]["clerp"] = f"mine {HALF}"
+    body["qParams"] |= {"supernodes": [[f"group {HALF}", "20_13_3", "E_5_3"]], "clerps": [["103", ""]], "more": HALF}
+    return body
+
+
+def test_half_a_surrogate_pair_anywhere_in_the_graph_goes_through(tmp_path):
+    body = with_halves()
+    record = feature_body(0, 11, at=f"capital{HALF}")
+    labelled = labelled_graph(tmp_path, [record, ALSO_INPUT, OUTPUT], body=body)
+    graph, labels = write_graph(labelled, tmp_path / "out", experiment="small")
+    written = json.loads(graph.read_bytes())
+    assert written["metadata"]["info"] == body["metadata"]["info"] and written["qParams"]["more"] == HALF
+    assert written["nodes"][3]["clerp"] == f"mine {HALF}"
+    assert row_of(labelled, "1_12_2")["label"] == "mine \ufffd"
+    assert row_of(labelled, "20_13_3")["supernode"] == "group \ufffd"
+    assert row_of(labelled, "0_11_2")["label"] == '"capital\ufffd"'
+    assert json.loads(labels.read_bytes())["graph"] == "small-graph"
+    assert viewer_query(labelled.graph, labelled.subgraph).isascii()
+
+
+def test_somebodys_label_stays_as_it_is_in_its_node_but_is_made_fit_where_it_is_moved(tmp_path):
+    body = graph_body()
+    body["nodes"][3]["clerp"] = "<b>mine</b>"
+    body["qParams"]["clerps"] = [["77", "<img src=x onerror=alert(1)>" + "y" * 60], ["574", "\u200b"]]
+    labelled = labelled_graph(tmp_path, [OUTPUT], body=body)
+    clerps = {node["node_id"]: node["clerp"] for node in json.loads(graph_file(labelled))["nodes"]}
+    assert clerps["1_12_2"] == "<b>mine</b>"
+    assert clerps["0_11_2"].startswith("‹img src=x onerror=alert(1)›y") and len(clerps["0_11_2"]) == MOST_CHARACTERS
+    assert clerps["20_13_3"] == 'say "Austin"'
+    sent = dict(neuronpedia_subgraph(labelled)["clerps"])
+    assert sent["1_103_2"] == "‹b›mine‹/b›"
+
+
+def test_a_label_of_nothing_that_can_be_shown_is_a_failed_one(tmp_path):
+    writer = Writer(**{"1-clt-hp_000012": Completion(text="[EXPLANATION]: \u200b\u2028\ue000")})
+    on_a_topic = feature_body(1, 12, words=TOPIC)
+    row = row_of(labelled_graph(tmp_path, [on_a_topic], using=means(writer)), "1_12_2")
+    assert (row["state"], row["label"], row["score"], row["uncertain"]) == ("failed", None, None, False)
 
 
 @pytest.mark.parametrize(
