@@ -16,7 +16,7 @@ from baez_pipeline.embedding import EMBEDDER_ID
 from baez_pipeline.embedding import REVISION as MINILM_REVISION
 from baez_pipeline.errors import SourceError
 from baez_pipeline.experiment import Benchmark as BenchmarkName
-from baez_pipeline.experiment import Experiment, FolderSubject, HttpModel, key_from_environment
+from baez_pipeline.experiment import Experiment, FolderSubject, HttpModel, SmolLM2Writer, key_from_environment
 from baez_pipeline.features import FeatureSource, open_source
 from baez_pipeline.llm.smollm2 import MODEL_ID
 from baez_pipeline.nla.opening import identity_of, reconstructor_identity, subject_identity
@@ -101,12 +101,14 @@ class Equipment:
     @functools.cached_property
     def writer(self) -> ChatModel:
         """The model that writes labels."""
-        settings = self.experiment.labeling.writer
-        if isinstance(settings, HttpModel):
-            return self._over_http(settings, needed_for="the label writer")
-        from baez_pipeline.llm.local_model import SmolLM2Chat
+        return self._writer(self.experiment.labeling.writer, needed_for="the label writer")
 
-        return SmolLM2Chat()
+    @functools.cached_property
+    def tier_1_writer(self) -> ChatModel:
+        """The small model that writes labels of tier 1; the experiment names one."""
+        tiers = self.experiment.tiers
+        assert tiers and tiers.tier_1_writer
+        return self._writer(tiers.tier_1_writer, needed_for="the label writer of tier 1")
 
     @functools.cached_property
     def judge(self) -> ChatModel | None:
@@ -132,31 +134,34 @@ class Equipment:
 
     def require_keys(self) -> None:
         """Raise a MissingKeyError unless the keys of all models over HTTP are there."""
-        _ = self.writer, self.judge if self._asks_judge else None
+        for part, settings in self.experiment.asked.items():
+            if isinstance(settings, HttpModel):
+                _key(settings, needed_for=f"the {part}")
+
+    def _writer(self, settings: SmolLM2Writer | HttpModel, *, needed_for: str) -> ChatModel:
+        if isinstance(settings, HttpModel):
+            return self._over_http(settings, needed_for=needed_for)
+        from baez_pipeline.llm.local_model import SmolLM2Chat
+
+        return SmolLM2Chat()
 
     def _over_http(self, settings: HttpModel, *, needed_for: str) -> ChatModel:
         from baez_pipeline.llm.batch_chat import BatchChat
         from baez_pipeline.llm.http_chat import HttpChat
 
-        needed_for = f"{needed_for} {settings.model} at {settings.base_url}"
         chat = BatchChat if settings.mode == "batch" else HttpChat
         return chat(
             settings,
             self.answers,
             experiment=self.experiment.name,
             max_usd=self.experiment.budget.max_usd,
-            key=key_from_environment(settings.key_variable, needed_for=needed_for) if settings.key_variable else None,
+            key=_key(settings, needed_for=needed_for),
         )
 
     @property
     def pays(self) -> bool:
         """Whether the experiment asks models over HTTP, so that there is a ledger."""
-        judge = self.experiment.scoring.judge if self._asks_judge else None
-        return any(isinstance(settings, HttpModel) for settings in (self.experiment.labeling.writer, judge))
-
-    @property
-    def _asks_judge(self) -> bool:
-        return set(self.experiment.scoring.benchmarks) != {"embedding"}
+        return any(isinstance(settings, HttpModel) for settings in self.experiment.asked.values())
 
     @functools.cached_property
     def verbalizer_identity(self) -> str:
@@ -177,3 +182,11 @@ class Equipment:
     def calibration_identity(self) -> str:
         """The judge's threshold and scale, by their hash."""
         return short_hash(DATA / "judge_calibration.json")
+
+
+def _key(settings: HttpModel, *, needed_for: str) -> str | None:
+    if settings.key_variable is None:
+        return None
+    return key_from_environment(
+        settings.key_variable, needed_for=f"{needed_for} {settings.model} at {settings.base_url}"
+    )

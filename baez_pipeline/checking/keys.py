@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from baez_pipeline.checking.finding import Finding, tried
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.errors import AccessError
 from baez_pipeline.experiment import (
     Experiment,
     HttpModel,
@@ -17,6 +16,7 @@ from baez_pipeline.experiment import (
     NlaServerEngine,
     key_from_environment,
     optional_key,
+    secret_in,
 )
 
 
@@ -31,9 +31,7 @@ class _Use:
 
 def asked_models(experiment: Experiment) -> list[tuple[str, HttpModel]]:
     """The models over HTTP that a run asks, with their parts in it."""
-    judged = any(benchmark != "embedding" for benchmark in experiment.scoring.benchmarks)
-    parts = [("label writer", experiment.labeling.writer)] + [("judge", experiment.scoring.judge)] * judged
-    return [(part, settings) for part, settings in parts if isinstance(settings, HttpModel)]
+    return [(part, settings) for part, settings in experiment.asked.items() if isinstance(settings, HttpModel)]
 
 
 def check_keys(experiment: Experiment) -> Iterator[Finding]:
@@ -48,7 +46,7 @@ def check_keys(experiment: Experiment) -> Iterator[Finding]:
 def secrets_of(equipment: Equipment) -> set[str]:
     """What no finding may hold: the keys, and passwords in addresses."""
     experiment = equipment.experiment
-    keys = {optional_key(use.variable) for use in _uses(experiment)}
+    keys = {secret_in(use.variable) for use in _uses(experiment)}
     addresses = [equipment.data, *(settings.base_url for _, settings in asked_models(experiment))]
     if isinstance(experiment.source, NeuronpediaApiSource):
         addresses.append(experiment.source.base_url)
@@ -75,9 +73,7 @@ def _found(uses: list[_Use]) -> str:
     variable, needed_for = uses[0].variable, " and ".join(dict.fromkeys(use.needed_for for use in uses))
     if not any(use.required for use in uses) and optional_key(variable) is None:
         return f"not set; {needed_for} answers without one"
-    key = key_from_environment(variable, needed_for=needed_for)
-    if not (key.isascii() and key.isprintable()):
-        raise AccessError(f"{variable} holds characters that no key has: copy the key again.")
+    key_from_environment(variable, needed_for=needed_for)
     return f"set, for {needed_for}"
 
 

@@ -207,11 +207,9 @@ def _smollm2_parts(experiment: Experiment) -> list[str]:
     if experiment.lists_layers:
         return []
     nla = experiment.nla
-    judged = any(benchmark != "embedding" for benchmark in experiment.scoring.benchmarks)
     parts = {
         "subject model": nla.reads_activations and isinstance(nla.subject, SmolLM2Subject),
         "verbalizer": isinstance(nla.engine, SmallNlaEngine),
-        "label writer": isinstance(experiment.labeling.writer, SmolLM2Writer),
-        "judge": judged and isinstance(experiment.scoring.judge, LikelihoodJudge),
     }
-    return [part for part, is_used in parts.items() if is_used]
+    asked = [part for part, model in experiment.asked.items() if isinstance(model, SmolLM2Writer | LikelihoodJudge)]
+    return [*(part for part, is_used in parts.items() if is_used), *asked]

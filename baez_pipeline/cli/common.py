@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -10,6 +11,8 @@ from rich.console import Console
 from baez_pipeline.experiment import Surroundings, load_experiment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from baez_pipeline.equipment import Equipment
 
 app = typer.Typer(
@@ -44,6 +47,16 @@ def equipment_of(experiment: str | None) -> Equipment:
 
     surroundings = surroundings_of(experiment)
     return Equipment(load_experiment(surroundings.experiment), surroundings.data, surroundings.answers)
+
+
+@contextmanager
+def telling(first: str) -> Iterator[Callable[[str], None]]:
+    """What is being done, as a sentence that changes; a line for each where nobody looks at a terminal."""
+    if not console.is_terminal:
+        yield lambda sentence: console.print(sentence, markup=False, soft_wrap=True)
+        return
+    with console.status(first) as status:
+        yield status.update
 
 
 def require_finished(equipment: Equipment) -> None:

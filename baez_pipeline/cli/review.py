@@ -71,6 +71,10 @@ def review_import(
     file: Annotated[Path, typer.Argument(help="Label Studio's export as JSON.", metavar="FILE")],
     by: Annotated[str, typer.Option(help="Who answered.", metavar="NAME")],
     experiment: Experiment = None,
+    user: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="Take this person's answers alone: a number in Label Studio.", metavar="NUMBER"),
+    ] = None,
 ) -> None:
     """Take the answers back: each becomes its feature's label by tier at the next run."""
     from baez_pipeline.reports.wording import counted
@@ -89,9 +93,13 @@ def review_import(
         experiment=equipment.experiment.name,
         known=known_features(build_chain(equipment.experiment), equipment),
         by=by,
+        user=user,
         now=datetime.now(UTC),
     )
-    store_reviews(equipment, rows)
+    older = store_reviews(equipment, rows)
+    if older:
+        console.print(f"Left out, as something newer is stored: {', '.join(older)}.", markup=False, soft_wrap=True)
+    rows = [row for row in rows if row["feature"] not in older]
     obscure = sum(row["label"] is None for row in rows)
     console.print(
         f"{counted(len(rows), 'review')} taken, {obscure} of them obscure. baez run scores the labels.",

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from baez_pipeline.experiment.models import Writer
 from baez_pipeline.experiment.settings import Settings
 
 
@@ -31,7 +32,13 @@ class Tiers(Settings):
     fdr: float = Field(
         0.05, gt=0, lt=0.5, description="mode calibrated: share of false ones among the windows said to stand out"
     )
-    draws: int = Field(999, ge=999, description="of each null; a p-value is at least 1 / (draws + 1)")
+    draws: int = Field(999, ge=999, description="of each null")
+    most_draws: int = Field(
+        19_999,
+        ge=999,
+        description="of a null that decides and that no draw came up to: a p-value is at least 1 / (most_draws + 1). "
+        "Of n features a few can stand out only where 3 n / (most_draws + 1) is under fdr times their number",
+    )
     shifts: int = Field(
         4, ge=2, le=20, description="windows off the peak, of each example, that the shifted null is drawn from"
     )
@@ -39,6 +46,10 @@ class Tiers(Settings):
         "eleuther_acts_top5",
         description="who labels tier 2 in the method tiers, with labeling.writer; the default asks once per feature, "
         "and nothing has to be verbalized first",
+    )
+    tier_1_writer: Writer | None = Field(
+        None,
+        description="a small model that labels tier 1, asked as `method` asks; none = words are counted, at no cost",
     )
 
     @model_validator(mode="after")
@@ -49,4 +60,10 @@ class Tiers(Settings):
             raise ValueError(
                 'tiers.tau is for tiers.mode = "article": with "calibrated" the nulls give it; take it out'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _most_draws_are_most(self) -> Self:
+        if self.most_draws < self.draws:
+            raise ValueError(f"tiers.most_draws is {self.most_draws}, less than tiers.draws ({self.draws})")
         return self

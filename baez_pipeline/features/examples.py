@@ -22,6 +22,9 @@ SPECIAL_TOKENS = DOCUMENT_STARTS | frozenset(
 # A text of so many tokens that lies inside another one is the same document, cut elsewhere. Fewer may be anybody's.
 _SHORTEST_COPY = 10
 
+Peak = Literal["qualifying_token", "maximum"]
+"""Which token of an example is its peak."""
+
 
 class TextsSeen:
     """Texts, of which one may be a copy of another: equal, or one inside the other, special tokens and spacing aside.
@@ -98,7 +101,7 @@ def unreadable_rows(record: pl.DataFrame) -> int:
     return _rows(record).height - readable_rows(record).height
 
 
-def with_peaks(examples: pl.DataFrame, peak: Literal["qualifying_token", "maximum"]) -> pl.DataFrame:
+def with_peaks(examples: pl.DataFrame, peak: Peak) -> pl.DataFrame:
     """The examples with `peak_position` and `peak_activation`, the highest peak first.
 
     Rows that Neuronpedia draws from a bin of activations qualify by one token, which need not be the largest of the

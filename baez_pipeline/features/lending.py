@@ -3,14 +3,12 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import polars as pl
 
-from baez_pipeline.features.examples import distinct_examples, silent_contexts, with_peaks
+from baez_pipeline.features.examples import Peak, distinct_examples, silent_contexts, with_peaks
 from baez_pipeline.features.source import FeatureSource
-
-Peak = Literal["qualifying_token", "maximum"]
 
 # All features of an experiment have the same donors, each in another order. A donor's contexts take about 0.1 MB where
 # they are of 128 tokens, 1 MB where they are of 1,024.

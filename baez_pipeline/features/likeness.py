@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from baez_pipeline.features.examples import SPECIAL_TOKENS
-from baez_pipeline.features.lending import Lender, Peak, donor_of
+from baez_pipeline.features.examples import SPECIAL_TOKENS, Peak
+from baez_pipeline.features.lending import Lender, donor_of
 from baez_pipeline.features.source import FeatureSource
 
 # All features of an experiment have the same donors, but for one that is a donor itself: it has the others.

@@ -165,7 +165,7 @@ class SaeLayers:
 
 def _read(path: Path) -> pl.DataFrame:
     if not path.is_file():
-        raise SourceError(f"{path} is missing: expected a folder as `baez_pipeline.embedded.build --layers` writes it.")
+        raise SourceError(f"{path} is missing: expected a folder as `baez embedded build --layers` writes it.")
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -72,6 +72,22 @@ class LabelMethod:
         return self.prompts[writing.prompts]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """Who is asked for a label, and how."""
+
+    method: LabelMethod
+    open_writer: Callable[[], ChatModel]
+    """Called when there is something to ask."""
+    writing: Writing
+
+    def labels(self, evidence: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
+        """As `label_features`; the writer is opened if there is a feature."""
+        if evidence:
+            writer = self.open_writer()
+            yield from label_features(self.method, evidence, writer, self.writing, concurrency=writer.concurrency)
+
+
 def label_features(
     method: LabelMethod,
     evidence: Mapping[str, pl.DataFrame],

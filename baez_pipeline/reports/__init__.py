@@ -28,11 +28,13 @@ from baez_pipeline.reports.names import (
     LAYER_PICTURE,
     LAYER_TABLES,
     MOST_DISTANT_REPORT,
+    TIER_REPORT,
     feature_page,
 )
 from baez_pipeline.reports.outcomes import StepOutcomes, outcomes_by_step
 from baez_pipeline.reports.own_labels import own_summary
 from baez_pipeline.reports.pages import page_row, pages_table
+from baez_pipeline.reports.tier_page import render_tiers
 from baez_pipeline.reports.trust import Trust, trust_in
 from baez_pipeline.reports.verdict_sentences import Answer, answer
 
@@ -44,6 +46,7 @@ __all__ = [
     "LAYER_PICTURE",
     "LAYER_TABLES",
     "MOST_DISTANT_REPORT",
+    "TIER_REPORT",
     "Answer",
     "ExperimentTables",
     "FeatureTables",
@@ -71,6 +74,7 @@ __all__ = [
     "render_feature",
     "render_feature_index",
     "render_most_distant",
+    "render_tiers",
     "tables_markdown",
     "tables_text",
     "trend_table",

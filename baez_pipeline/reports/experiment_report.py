@@ -15,7 +15,7 @@ from baez_pipeline.reports.detail_views import cost_rows, figure_rows
 from baez_pipeline.reports.experiment_tables import ExperimentTables
 from baez_pipeline.reports.identities import Identities
 from baez_pipeline.reports.method_table import method_table
-from baez_pipeline.reports.names import FEATURE_INDEX, MOST_DISTANT_REPORT, feature_page
+from baez_pipeline.reports.names import FEATURE_INDEX, MOST_DISTANT_REPORT, TIER_REPORT, feature_page
 from baez_pipeline.reports.outcomes import StepOutcomes, failures_found
 from baez_pipeline.reports.own_labels import label_methods, own_summary
 from baez_pipeline.reports.pages import render
@@ -75,6 +75,7 @@ def render_experiment_report(
         farthest=tables.distances.sort("rank").head(experiment.report.most_distant_features).to_dicts(),
         most_distant_page=MOST_DISTANT_REPORT,
         feature_index=FEATURE_INDEX,
+        tier_report=TIER_REPORT if "tiers" in experiment.labeling.methods else None,
         feature_page=feature_page,
         **_charts(tables, trust, confidence),
         **_details(tables, trust, methods),

@@ -14,6 +14,7 @@ from baez_pipeline.reports.trust import Trust
 from baez_pipeline.reports.wording import MISSING, counted, p_value
 from baez_pipeline.scoring.controls import RIGHT, Judged
 from baez_pipeline.tables import Outcome
+from baez_pipeline.tiers.labels import BY_TIER
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class LabelView:
     label: str | None
     why_none: str
     scores: tuple[ScoredBenchmark, ...]
+    by: str
+    """Who wrote it and why, where that is not the method's writer for every feature: labels by tier. Else empty."""
     unanswered: str
     """How many of its judgements have no answer, in words; empty if all were answered."""
 
@@ -84,13 +87,14 @@ def label_views(
                 of_feature=row.get("label_from", feature),
                 label=label,
                 why_none=why_none,
+                by=_by(who, written.get(who, {})),
                 scores=tuple(
                     ScoredBenchmark(
                         found, _value(found, of_label.get(name)), _claim(who, claimed.get((who.method, name)))
                     )
                     for name, found in trust.items()
                 ),
-                unanswered=_unanswered(of_label),
+                unanswered="" if label is None else _unanswered(of_label),
             )
         )
     return [view for view in views if not is_control(view.who)], [view for view in views if is_control(view.who)]
@@ -99,9 +103,18 @@ def label_views(
 def _text(judged: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str | None, str]:
     """The label, and why there is none."""
     if written and written["outcome"] != Outcome.OK.value:
-        return None, f"{written['outcome'].replace('_', ' ')}: {written['detail'] or MISSING}"
+        detail = written["detail"] or MISSING
+        # "No label" stands before it on the page.
+        said = written["outcome"] == Outcome.NO_LABEL.value
+        return None, detail if said else f"{written['outcome'].replace('_', ' ')}: {detail}"
     label = judged.get("label", written.get("label"))
     return (label, "") if label is not None else (None, "there was none")
+
+
+def _by(who: Judged, written: Mapping[str, Any]) -> str:
+    if who.method != BY_TIER or who.shuffle or written.get("outcome") != Outcome.OK.value:
+        return ""
+    return "; ".join(filter(None, (written["model"], written["detail"])))
 
 
 def _value(trust: Trust, row: Mapping[str, Any] | None) -> str:

@@ -86,8 +86,8 @@ class MethodTable:
         interval = f"{self.confidence} interval"
         sentences = [
             f"Mean over {self.features} and its {interval}; chance is 0.50.",
-            "Failed: judged examples without an answer. Right labels: of planted features. Others' labels: each "
-            "feature's examples with another feature's label.",
+            "Unanswered: judged examples without an answer, as a call failed or there was no label. Right labels: of "
+            "planted features. Others' labels: each feature's examples with another feature's label.",
             self.broken,
         ]
         return " ".join(sentence for sentence in sentences if sentence)
@@ -125,7 +125,7 @@ def as_text(table: MethodTable) -> str:
         lines = [""] * (tallest - len(name)) + [*name, _short(column.measure), column.verdict]
         grid.add_column(Text("\n".join(lines), justify="right"), justify="right", no_wrap=True)
     for place, row in enumerate(table.rows):
-        failed = f"\n{row.failed} failed" if row.failed not in ("0 %", MISSING) else ""
+        failed = f"\n{row.failed} unanswered" if row.failed not in ("0 %", MISSING) else ""
         method = Text(row.method + failed)
         grid.add_row(method, *map(_in_two_lines, row.cells), end_section=place == len(table.rows) - 1)
     for label, cells in table.references:
@@ -144,7 +144,7 @@ def as_markdown(table: MethodTable) -> str:
         f"{benchmark_name(column.measure.benchmark)} {column.measure.metric_name}: {column.verdict}"
         for column in table.columns
     ]
-    lines = [["method", *columns, "failed"], ["---", *["---:"] * (len(columns) + 1)]]
+    lines = [["method", *columns, "unanswered"], ["---", *["---:"] * (len(columns) + 1)]]
     lines += [[f"`{row.method}`", *map(_in_one_line, row.cells), row.failed] for row in table.rows]
     lines += [[name, *map(_in_one_line, cells), ""] for name, cells in table.references]
     rendered = "\n".join(f"| {' | '.join(line)} |" for line in lines)

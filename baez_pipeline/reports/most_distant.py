@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from baez_pipeline.experiment import Experiment
+from baez_pipeline.features.roster import IS_PLANTED
 from baez_pipeline.reports.examples import ExampleView, example_views
 from baez_pipeline.reports.names import feature_page
 from baez_pipeline.reports.own_labels import own_scores
@@ -70,7 +71,7 @@ def render_most_distant(
     """
     method_a, method_b = experiment.report.most_distant
     pair = labels.filter(pl.col("method").is_in([method_a, method_b]))
-    failed = pair.filter(pl.col("outcome") != Outcome.OK.value)
+    missing = pair.filter(pl.col("outcome") != Outcome.OK.value, ~IS_PLANTED)
     shown = distances.sort("rank").head(experiment.report.most_distant_features)
     colours = method_colours(experiment.labeling.methods)
     own = own_scores(scores)
@@ -81,7 +82,7 @@ def render_most_distant(
         methods=(method_a, method_b),
         features=features,
         n_ranked=distances.height,
-        n_without=failed["feature"].n_unique(),
+        n_without=missing["feature"].n_unique(),
         embedder=distances["embedder"].first(),
         feature_page=feature_page,
     )

@@ -6,6 +6,7 @@ Goes in: file names below `pages/`, which is where links are relative to. Stays 
 EXPERIMENT_REPORT = "experiment_report.html"
 ABLATION_REPORT = "ablation_report.html"
 MOST_DISTANT_REPORT = "most_distant_report.html"
+TIER_REPORT = "tier_report.html"
 LAYER_TABLES = "layer_profile.md"
 LAYER_PICTURE = "layer_profile.png"
 FEATURE_INDEX = "features/index.html"

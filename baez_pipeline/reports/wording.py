@@ -84,5 +84,6 @@ def p_value(value: float | None) -> str:
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
-    """A colour per method. Past the palette they repeat: every chart names its methods as well."""
-    return {method: PALETTE[place % len(PALETTE)] for place, method in enumerate(methods)}
+    """A colour per method, the same on every page of an experiment. Past the palette they repeat: every chart names its
+    methods as well."""
+    return {method: PALETTE[place % len(PALETTE)] for place, method in enumerate(sorted(methods))}

@@ -6,14 +6,15 @@ Explanations and labels that are still to be written are stood in for, by texts 
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import HttpModel, NeuronpediaEngine
-from baez_pipeline.labeling import METHODS, label_features
+from baez_pipeline.experiment.models import Writer
+from baez_pipeline.labeling import METHODS, LabelMethod, label_features
 from baez_pipeline.labeling.answer import MARKER
 from baez_pipeline.llm.chat import Completion, Request
 from baez_pipeline.llm.http_chat import HttpChat
@@ -121,24 +122,35 @@ class _Counter:
 
     def _labels(self, splits: pl.DataFrame, explanations: pl.DataFrame) -> list[Line]:
         experiment = self._equipment.experiment
-        settings = experiment.labeling.writer
-        if not isinstance(settings, HttpModel):
-            return []
-        model = self._counting(settings)
-        for name in experiment.labeling.methods:
-            if experiment.tiers and name == BY_TIER:
-                # Its questions are those of another method, which are paid for once.
-                if experiment.tiers.method in experiment.labeling.methods:
-                    continue
-                # At most: only features of tier 2 are asked about, and no tier is known yet.
-                method = replace(METHODS[experiment.tiers.method], name=BY_TIER)
-            else:
-                method = METHODS[name]
-            evidence = explanations if method.reads == "nla_explanations" else splits
-            by_feature = {key[0]: rows for key, rows in evidence.partition_by("feature", as_dict=True).items()}
-            asked = writing(experiment.labeling, seed=experiment.seed)
-            _exhaust(label_features(method, by_feature, model, asked, concurrency=1))
-        return model.lines(self._scale)
+        lines = []
+        for settings, methods in self._label_methods():
+            if not isinstance(settings, HttpModel):
+                continue
+            model = self._counting(settings)
+            asked = writing(experiment.labeling, settings, seed=experiment.seed)
+            for method in methods:
+                evidence = explanations if method.reads == "nla_explanations" else splits
+                by_feature = {key[0]: rows for key, rows in evidence.partition_by("feature", as_dict=True).items()}
+                _exhaust(label_features(method, by_feature, model, asked, concurrency=1))
+            lines += model.lines(self._scale)
+        return lines
+
+    def _label_methods(self) -> Iterator[tuple[Writer, list[LabelMethod]]]:
+        """The label writers, with the methods by which each is asked.
+
+        No tier is known yet: every feature counts as one of each tier that a model labels, so this is the most that
+        labels by tier can ask.
+        """
+        experiment = self._equipment.experiment
+        names, tiers = experiment.labeling.methods, experiment.tiers
+        methods = [METHODS[name] for name in names if name != BY_TIER]
+        if tiers and BY_TIER in names:
+            by_tier = replace(METHODS[tiers.method], name=BY_TIER)
+            if tiers.tier_1_writer:
+                yield tiers.tier_1_writer, [by_tier]
+            # What a method of the experiment asks anyway is paid for once.
+            methods += [by_tier] * (tiers.method not in names)
+        yield experiment.labeling.writer, methods
 
     def _scores(self, splits: pl.DataFrame) -> list[Line]:
         experiment = self._equipment.experiment

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import Experiment, HttpModel, Labeling, SmolLM2Writer
-from baez_pipeline.labeling import METHODS, LabelMethod, label_features
+from baez_pipeline.experiment.models import Writer
+from baez_pipeline.labeling import METHODS, LabelMethod
 from baez_pipeline.labeling.answer import MARKER
-from baez_pipeline.labeling.method import Writing
+from baez_pipeline.labeling.method import Asking, Writing
 from baez_pipeline.llm.smollm2 import IDENTITY as SMOLLM2
 from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import Labels
@@ -16,17 +18,10 @@ def labels_step(method_name: str) -> Step:
     method = METHODS[method_name]
 
     def compute(work: Work) -> Iterator[Produced]:
-        experiment, writer = work.equipment.experiment, work.equipment.writer
         # One read of all: each would be checked by itself (3 ms).
         evidence = work.read(method.reads).partition_by("feature", as_dict=True, maintain_order=True)
-        labels = label_features(
-            method,
-            {str(key[0]): rows for key, rows in evidence.items()},
-            writer,
-            writing(experiment.labeling, seed=experiment.seed),
-            concurrency=writer.concurrency,
-        )
-        for feature, row in labels:
+        asking = asking_of(work.equipment, method)
+        for feature, row in asking.labels({str(key[0]): rows for key, rows in evidence.items()}):
             yield Unit(feature), row
 
     return Step(
@@ -38,20 +33,24 @@ def labels_step(method_name: str) -> Step:
         version=2,
         per_feature=True,
         reads=lambda part: (method.reads,),
-        depends_on=lambda equipment, part: {
-            "prompt": _prompt_text(method, equipment.experiment),
-            "writer": _what_changes_labels(equipment.experiment.labeling),
-            **_what_changes_evidence(method, equipment.experiment.labeling),
-            "seed": equipment.experiment.seed,
-        },
+        depends_on=lambda equipment, part: what_changes_labels(equipment.experiment, method),
         compute=compute,
         asks=lambda equipment: isinstance(equipment.experiment.labeling.writer, HttpModel),
     )
 
 
-def writing(labeling: Labeling, *, seed: int) -> Writing:
-    """How the experiment's writer is asked."""
-    settings = labeling.writer
+def asking_of(equipment: Equipment, method: LabelMethod) -> Asking:
+    """The experiment's writer, asked by a method."""
+    experiment = equipment.experiment
+    return Asking(
+        method=method,
+        open_writer=lambda: equipment.writer,
+        writing=writing(experiment.labeling, experiment.labeling.writer, seed=experiment.seed),
+    )
+
+
+def writing(labeling: Labeling, settings: Writer, *, seed: int) -> Writing:
+    """How a writer is asked."""
     return Writing(
         prompts=labeling.prompts,
         numbered_examples=labeling.numbered_examples,
@@ -70,12 +69,21 @@ def _what_changes_evidence(method: LabelMethod, labeling: Labeling) -> dict[str,
     return {"minimum_fve": labeling.minimum_fve}
 
 
-def _prompt_text(method: LabelMethod, experiment: Experiment) -> str:
-    asked = writing(experiment.labeling, seed=experiment.seed)
-    return method.prompt(asked).text(asked)
+def what_changes_labels(experiment: Experiment, method: LabelMethod, writer: Writer | None = None) -> dict[str, object]:
+    """What a fingerprint of labels by a method depends on, and a change of prompt or writer makes anew.
 
-
-def _what_changes_labels(labeling: Labeling) -> dict[str, object]:
-    if isinstance(labeling.writer, SmolLM2Writer):
-        return {**labeling.writer.model_dump(mode="json"), "model": SMOLLM2}
-    return labeling.writer.answer_settings()
+    Args:
+        experiment: the experiment.
+        method: the method.
+        writer: who is asked; None = the experiment's writer.
+    """
+    settings = writer or experiment.labeling.writer
+    asked = writing(experiment.labeling, settings, seed=experiment.seed)
+    return {
+        "prompt": method.prompt(asked).text(asked),
+        "writer": {**settings.model_dump(mode="json"), "model": SMOLLM2}
+        if isinstance(settings, SmolLM2Writer)
+        else settings.answer_settings(),
+        **_what_changes_evidence(method, experiment.labeling),
+        "seed": experiment.seed,
+    }

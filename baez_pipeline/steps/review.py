@@ -80,12 +80,15 @@ def known_features(chain: Chain, equipment: Equipment) -> set[str]:
     return {feature for feature in chain.kept_features(equipment) if not is_planted(feature)}
 
 
-def store_reviews(equipment: Equipment, reviews: Sequence[dict[str, Any]]) -> None:
-    """Store what a person said, feature by feature; what was said of a feature before is replaced.
+def store_reviews(equipment: Equipment, reviews: Sequence[dict[str, Any]]) -> list[str]:
+    """Store what a person said, feature by feature; what was said of a feature before is replaced, unless it is newer.
 
     Args:
         equipment: the experiment's.
         reviews: rows of ReviewedLabels.
+
+    Returns:
+        Features of which something newer is stored.
 
     Raises:
         TableError: they are no such rows, in which case none is stored, or cannot be written.
@@ -93,8 +96,16 @@ def store_reviews(equipment: Equipment, reviews: Sequence[dict[str, Any]]) -> No
     table = pl.DataFrame(reviews, schema=ReviewedLabels.create_empty().schema, orient="row")
     if not ReviewedLabels.is_valid(table):
         raise TableError("The reviews are not a ReviewedLabels table: every one needs feature, kind, who and when.")
+    store, older = equipment.store, []
     for (feature,), row in table.partition_by("feature", as_dict=True).items():
-        equipment.store.write(review_address(str(feature)), row, schema=ReviewedLabels, fingerprint=content_hash(row))
+        address = review_address(str(feature))
+        if store.entry(address):
+            before = store.read(address, schema=ReviewedLabels)
+            if before["reviewed_at"].item() > row["reviewed_at"].item():
+                older.append(str(feature))
+                continue
+        store.write(address, row, schema=ReviewedLabels, fingerprint=content_hash(row))
+    return older
 
 
 def _require_labels_by_tier(equipment: Equipment) -> None:

@@ -22,6 +22,9 @@ from baez_pipeline.tiers.routing import route
 from baez_pipeline.tiers.summary import tier_counts_markdown
 from baez_pipeline.tiers.windows import contexts_of_record
 
+_OF_LABELS = {"method", "tier_1_writer"}
+"""Settings of the table `tiers` that change labels alone."""
+
 
 def correlation_scores(experiment: Experiment, settings: Tiers) -> Step:
     """The step `correlation_scores`."""
@@ -33,10 +36,10 @@ def correlation_scores(experiment: Experiment, settings: Tiers) -> Step:
         equipment = work.equipment
         embed = equipment.embedder.embed_together
         donors = _records(equipment.source, work.chain.roster(equipment).donor_pool)
-        pools = null_pools(donors, settings, embed, seed=experiment.seed)
+        pools = null_pools(donors, settings, embed, peak=experiment.split.peak, seed=experiment.seed)
         for feature in work.features:
             record = work.read("feature_records", feature)
-            contexts = contexts_of_record(record, examples=settings.examples)
+            contexts = contexts_of_record(record, examples=settings.examples, peak=experiment.split.peak)
             raised = top_logits(record, folder)
             yield (
                 Unit(feature),
@@ -51,14 +54,15 @@ def correlation_scores(experiment: Experiment, settings: Tiers) -> Step:
         schema=CorrelationScores,
         room="tiers",
         description="How alike the windows around each feature's peaks are, against three nulls.",
-        version=1,
+        version=2,
         per_feature=True,
         reads=lambda part: ("feature_records",),
         from_others=from_donors,
         depends_on=lambda equipment, part: {
             "source": equipment.source.identity,
             "embedder": MINILM,
-            "tiers": settings.model_dump(mode="json", exclude={"mode", "tau", "method"}),
+            "tiers": settings.model_dump(mode="json", exclude={"mode", "tau", *_OF_LABELS}),
+            "peak": experiment.split.peak,
             "seed": experiment.seed,
         },
         compute=compute,
@@ -80,7 +84,7 @@ def feature_tiers(experiment: Experiment, settings: Tiers) -> Step:
         reads=("correlation_scores",),
         description="The tier of each feature: input or output (1), cross (2), obscure (3), or undetermined, and why.",
         room="tiers",
-        depends_on=lambda equipment: {"tiers": settings.model_dump(mode="json", exclude={"method"})},
+        depends_on=lambda equipment: {"tiers": settings.model_dump(mode="json", exclude=_OF_LABELS)},
         markdown=_markdown,
     )
 

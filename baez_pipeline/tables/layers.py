@@ -44,6 +44,8 @@ class LayerTrends(dy.Schema):
     )
     p_holm = dy.Float64(nullable=True, description="adjusted (Holm) over the measures of the same denominator")
     change = dy.Float64(nullable=True, description="the last layer's value less the first's")
-    change_low = dy.Float64(nullable=True, description="percentile interval, by bootstrap over each layer's features")
+    change_low = dy.Float64(
+        nullable=True, description="of a share Newcombe's interval; of a mean by bootstrap over each layer's features"
+    )
     change_high = dy.Float64(nullable=True, description="its upper end")
     trend = dy.Enum(["rises", "falls", "not shown"], description="by p_holm at statistics.confidence")

@@ -114,7 +114,8 @@ class ReviewedLabels(dy.Schema):
 class TierCosts(dy.Schema):
     """Labels by tier against the labels of one method for all, on the same features and examples.
 
-    One row per tier and benchmark, over real features. Dollars are what the labels cost, not the judging of them.
+    One row per tier and benchmark, over real features. Dollars are what the labels have cost so far, over all
+    runs, not the judging of them.
     """
 
     tier = dy.Enum(["1", "2", "3", "undetermined", "all"], primary_key=True, description="of FeatureTiers; all = any")
@@ -130,6 +131,7 @@ class TierCosts(dy.Schema):
     n_scored = dy.Int64(min=0, description="features whose label by tier and by the method both have a value")
     mean_by_tier = dy.Float64(nullable=True, description="mean of labels by tier over these")
     mean_method = dy.Float64(nullable=True, description="mean of the method's labels over these")
+    mean_method_all = dy.Float64(nullable=True, description="mean of the method's labels over all features of the tier")
     mean_difference = dy.Float64(nullable=True, description="mean of by tier minus the method's")
     interval_low = dy.Float64(nullable=True, description="of the mean difference, by BCa bootstrap over features")
     interval_high = dy.Float64(nullable=True, description="its upper end")

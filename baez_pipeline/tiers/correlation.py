@@ -120,7 +120,15 @@ class _Scoring:
             return seed_for(self._seed, self._feature, kind, null)
 
         nulls = {
-            name: against_pool(score, weights, pool, self._settings, without=self._feature, seed=seed(name))
+            name: against_pool(
+                score,
+                weights,
+                pool,
+                self._settings,
+                without=self._feature,
+                seed=seed(name),
+                decides=kind == "cross",
+            )
             for name, pool in (("random", self._pools.random[kind]), ("others", self._pools.others[kind]))
         }
         if kind in self._shifted:

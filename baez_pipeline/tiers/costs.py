@@ -24,7 +24,8 @@ def tier_costs(
     tiers: pl.DataFrame,
     labels: pl.DataFrame,
     scores: pl.DataFrame,
-    usd: Mapping[str, float],
+    usd_method: Mapping[str, float],
+    usd_by_tier: Mapping[str, float],
     *,
     method: str,
     reviewed: set[str],
@@ -33,14 +34,15 @@ def tier_costs(
 ) -> dy.DataFrame[TierCosts]:
     """Labels by tier against a method's, tier by tier and benchmark by benchmark.
 
-    The question about a feature of tier 2 is the one that the method asks about it, and is paid for once: so its price
-    counts on both sides, and that of the other features on the method's alone. What a person's time costs is not known.
+    The question about a feature of tier 2 is the one that the method asks about it, and is paid for once, by whichever
+    of both steps came first: so its price counts on both sides. What a person's time costs is not known.
 
     Args:
         tiers: FeatureTiers of real features.
         labels: Labels by tier of the same features.
         scores: FeatureScores of their own labels, by both methods.
-        usd: feature -> what the method's question about it cost; features without an entry cost nothing.
+        usd_method: feature -> what the method's step has paid for it; features without an entry cost nothing.
+        usd_by_tier: the same of the step of labels by tier.
         method: with whose labels those by tier are compared.
         reviewed: features that a person labelled.
         settings: of the interval.
@@ -49,7 +51,8 @@ def tier_costs(
     features = tiers.select(
         "feature",
         tier=pl.col("tier").cast(pl.String).fill_null("undetermined"),
-        usd=pl.col("feature").replace_strict(dict(usd), default=0.0, return_dtype=pl.Float64),
+        usd_method=_paid(usd_method),
+        usd_by_tier=_paid(usd_by_tier),
         reviewed=pl.col("feature").is_in(list(reviewed)),
     ).join(
         labels.select("feature", labelled=(pl.col("outcome") == Outcome.OK) & pl.col("label").is_not_null()),
@@ -73,14 +76,22 @@ def tier_costs(
                 {"tier": tier, "benchmark": benchmark, "metric": metric, "method": method}
                 | _spent(of_tier, features.height)
                 | _compared(paired, settings, drawn)
+                | {"mean_method_all": by_method.join(of_tier, on="feature", how="semi")["value"].mean()}
             )
     return TierCosts.validate(pl.DataFrame(rows, schema=TierCosts.create_empty().schema), cast=True)
 
 
+def _paid(usd: Mapping[str, float]) -> pl.Expr:
+    return pl.col("feature").replace_strict(dict(usd), default=0.0, return_dtype=pl.Float64)
+
+
 def _spent(of_tier: pl.DataFrame, total: int) -> dict[str, Any]:
     low, high = share_interval(of_tier.height, total) if total else (None, None)
+    is_shared, either = pl.col("tier") == "2", pl.col("usd_method") + pl.col("usd_by_tier")
     # A person's label takes the place of the question.
-    asked = of_tier.filter((pl.col("tier") == "2") & ~pl.col("reviewed"))
+    asked = of_tier.filter(~pl.col("reviewed"))
+    by_tier = asked.select(pl.when(is_shared).then(either).otherwise("usd_by_tier"))
+    by_method = of_tier.select(pl.when(is_shared).then(either).otherwise("usd_method"))
     return {
         "n_features": of_tier.height,
         "share": of_tier.height / total if total else None,
@@ -88,8 +99,8 @@ def _spent(of_tier: pl.DataFrame, total: int) -> dict[str, Any]:
         "share_high": high,
         "n_labelled": of_tier["labelled"].sum(),
         "n_reviewed": (of_tier["labelled"] & of_tier["reviewed"]).sum(),
-        "usd_by_tier": asked["usd"].sum() / of_tier.height if of_tier.height else None,
-        "usd_method": of_tier["usd"].mean(),
+        "usd_by_tier": by_tier.to_series().sum() / of_tier.height if of_tier.height else None,
+        "usd_method": by_method.to_series().mean(),
     }
 
 

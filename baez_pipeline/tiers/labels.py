@@ -1,19 +1,17 @@
-"""Labels by tier: words counted for tier 1, a label method for tier 2, a person for what is left.
+"""Labels by tier: words counted for tier 1 (or a small model), a method for tier 2, a person for what is left.
 
 A feature that is obscure or undetermined has no label until a person gave it one, so that what is not known stays
 visible as such. What a person said stands, whatever its feature's tier.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import polars as pl
 
 from baez_pipeline.features.roster import is_planted
-from baez_pipeline.labeling import LabelMethod, label_features
-from baez_pipeline.labeling.method import Writing
-from baez_pipeline.llm.chat import ChatModel
+from baez_pipeline.labeling.method import Asking
 from baez_pipeline.tables import Labels, Outcome
 from baez_pipeline.tiers.token_labels import token_label
 from baez_pipeline.tiers.windows import Context
@@ -30,10 +28,8 @@ def labels_by_tier(
     splits: pl.DataFrame,
     reviewed: pl.DataFrame,
     *,
-    method: LabelMethod,
+    asking: Mapping[int, Asking],
     evidence: Mapping[str, pl.DataFrame],
-    writer: Callable[[], ChatModel],
-    writing: Writing,
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """Label features by tier; each is given back as soon as it is finished.
 
@@ -41,10 +37,8 @@ def labels_by_tier(
         tiers: FeatureTiers of the features.
         splits: ExampleSplits of them; labels are made from the train examples alone.
         reviewed: ReviewedLabels, of those that have one.
-        method: labels tier 2.
+        asking: tier -> who is asked about its features; words are counted for those of tier 1 where nobody is.
         evidence: per feature a frame of the table that the method reads.
-        writer: opens the label writer; called if there is a feature of tier 2.
-        writing: how it is asked.
 
     Yields:
         feature and its Labels row, with the method `tiers`.
@@ -54,21 +48,20 @@ def labels_by_tier(
     """
     said = {row["feature"]: row for row in reviewed.iter_rows(named=True)}
     train = splits.filter(pl.col("role") == "train").partition_by("feature", as_dict=True)
-    asked = []
+    asked: dict[int, list[str]] = {tier: [] for tier in asking}
     for tier in tiers.iter_rows(named=True):
         feature = tier["feature"]
         if feature in said:
             yield feature, _row(feature, _by_a_person(said[feature]))
+        elif tier["tier"] in asking:
+            asked[tier["tier"]].append(feature)
         elif tier["tier"] == 1:
             yield feature, _row(feature, _counted(train[feature,], tier["window"]))
-        elif tier["tier"] == 2:
-            asked.append(feature)
         else:
             yield feature, _row(feature, _waiting(feature, tier))
-    if asked:
-        model, by_tier = writer(), replace(method, name=BY_TIER)
-        shown = {feature: evidence[feature] for feature in asked}
-        yield from label_features(by_tier, shown, model, writing, concurrency=model.concurrency)
+    for number, waiting in asked.items():
+        by_tier = replace(asking[number], method=replace(asking[number].method, name=BY_TIER))
+        yield from by_tier.labels({feature: evidence[feature] for feature in waiting})
 
 
 def _by_a_person(said: Mapping[str, Any]) -> dict[str, Any]:

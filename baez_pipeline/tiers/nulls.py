@@ -10,6 +10,7 @@ set apart from the features of the experiment: so no feature's score moves when 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from baez_pipeline.draws import seed_of, seeded_order
 from baez_pipeline.experiment import Tiers
-from baez_pipeline.features.examples import document_of, readable_rows, text_places
+from baez_pipeline.features.examples import Peak, document_of, readable_rows, text_places
 from baez_pipeline.tiers.cosines import Floats, mean_cosines, unit_vectors
 from baez_pipeline.tiers.windows import (
     FEWEST_WINDOWS,
@@ -102,7 +103,7 @@ class Pools:
     others: Mapping[WindowKind, Pool]
 
 
-def null_pools(donors: Mapping[str, pl.DataFrame], settings: Tiers, embed: Embed, *, seed: int) -> Pools:
+def null_pools(donors: Mapping[str, pl.DataFrame], settings: Tiers, embed: Embed, *, peak: Peak, seed: int) -> Pools:
     """The windows that N1 and N3 are drawn from.
 
     Args:
@@ -110,17 +111,18 @@ def null_pools(donors: Mapping[str, pl.DataFrame], settings: Tiers, embed: Embed
             contexts, up to four for each document.
         settings: the experiment file's table `tiers`.
         embed: the embedder.
+        peak: which token of an example is its peak, as `split.peak` says.
         seed: of the places in the documents.
     """
     return Pools(
         random=_pools(_random_places(donors, seed), settings.window, embed),
-        others=_pools(_peaks(donors), settings.window, embed),
+        others=_pools(_peaks(donors, peak), settings.window, embed),
     )
 
 
-def _peaks(donors: Mapping[str, pl.DataFrame]) -> dict[str, list[Context]]:
+def _peaks(donors: Mapping[str, pl.DataFrame], peak: Peak) -> dict[str, list[Context]]:
     lending = list(donors.items())[:MOST_DONORS]
-    return {key: contexts_of_record(record, examples=PEAKS_PER_DONOR) for key, record in lending}
+    return {key: contexts_of_record(record, examples=PEAKS_PER_DONOR, peak=peak) for key, record in lending}
 
 
 def _random_places(donors: Mapping[str, pl.DataFrame], seed: int) -> dict[str, list[Context]]:
@@ -189,7 +191,9 @@ def shifted_texts(context: Context, kind: WindowKind, settings: Tiers, *, seed: 
     return found
 
 
-def against_pool(score: float, weights: Floats, pool: Pool, settings: Tiers, *, without: str, seed: int) -> Null | None:
+def against_pool(
+    score: float, weights: Floats, pool: Pool, settings: Tiers, *, without: str, seed: int, decides: bool
+) -> Null | None:
     """A score against N1 or N3; None where the pool has too few windows.
 
     Args:
@@ -199,13 +203,14 @@ def against_pool(score: float, weights: Floats, pool: Pool, settings: Tiers, *, 
         settings: says how many draws.
         without: the feature itself.
         seed: of the draws.
+        decides: whether a tier rests on this null, so that a small p-value is worth more draws.
     """
-    chosen = pool.draw(len(weights), draws=settings.draws, without=without, seed=seed)
-    if chosen is None:
-        return None
-    shares = np.zeros((settings.draws, len(pool.gram)))
-    np.put_along_axis(shares, chosen, np.broadcast_to(weights, chosen.shape), axis=1)
-    return _compared(score, mean_cosines(pool.gram, shares), settings.fdr)
+
+    def drawn(turn: int, draws: int) -> Floats | None:
+        chosen = pool.draw(len(weights), draws=draws, without=without, seed=seed_of_turn(seed, turn))
+        return None if chosen is None else _scores(pool.gram, chosen, weights)
+
+    return _compared(score, drawn, settings, decides=decides)
 
 
 def against_shifted(
@@ -214,7 +219,8 @@ def against_shifted(
     """A score against N2; None where fewer than six examples have room for a shifted window.
 
     A draw takes one window of every example, its own among them: if the peak were a place like any other, the score
-    would be one of the draws, and p is exact. An example without room is always drawn as it is, which can only raise p.
+    would be one of the draws. (p is exact but for shifted windows that overlap each other, and never the peak's: of
+    random features .06 have p <= .05.) An example without room is always drawn as it is, which can only raise p.
 
     Args:
         score: the feature's mean cosine.
@@ -229,22 +235,59 @@ def against_shifted(
     sizes = np.array([1 + len(found) for found in shifted])
     vectors = np.concatenate([np.concatenate([own[i : i + 1], found]) for i, found in enumerate(shifted)])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    chosen = starts + np.random.default_rng(seed).integers(0, sizes, size=(settings.draws, len(sizes)))
-    shares = np.zeros((settings.draws, len(vectors)))
+    gram = vectors @ vectors.T
+
+    def drawn(turn: int, draws: int) -> Floats:
+        generator = np.random.default_rng(seed_of_turn(seed, turn))
+        return _scores(gram, starts + generator.integers(0, sizes, size=(draws, len(sizes))), weights)
+
+    return _compared(score, drawn, settings, decides=True)
+
+
+def _scores(gram: Floats, chosen: NDArray[np.intp], weights: Floats) -> Floats:
+    """The score of each choice of windows, [draws]."""
+    shares = np.zeros((len(chosen), len(gram)))
     np.put_along_axis(shares, chosen, np.broadcast_to(weights, chosen.shape), axis=1)
-    return _compared(score, mean_cosines(vectors @ vectors.T, shares), settings.fdr)
+    return mean_cosines(gram, shares)
 
 
-def _compared(score: float, drawn: Floats, fdr: float) -> Null:
-    mean, sd = float(drawn.mean()), float(drawn.std(ddof=1))
-    as_high = int((drawn >= score - _ROUNDING).sum())
+def _compared(
+    score: float, drawn: Callable[[int, int], Floats | None], settings: Tiers, *, decides: bool
+) -> Null | None:
+    """A score against a null that is drawn in turns.
+
+    A score that none of the first ones comes up to is compared with more, so that it can stand out among many windows.
+    p is valid whatever they say: it is the smaller of both p-values, where the second is looked at only if the first is
+    the smallest that it can be (sequential Monte Carlo tests, Besag & Clifford 1991).
+    """
+    first = drawn(0, settings.draws)
+    if first is None:
+        return None
+    mean, sd = float(first.mean()), float(first.std(ddof=1))
+    as_high, draws = _as_high(first, score), len(first)
+    p = (1 + as_high) / (1 + draws)
+    if decides and not as_high:
+        for turn in range(1, math.ceil(settings.most_draws / settings.draws)):
+            more = drawn(turn, min(settings.draws, settings.most_draws - draws))
+            assert more is not None
+            as_high, draws = as_high + _as_high(more, score), draws + len(more)
+        p = min(p, (1 + as_high) / (1 + draws))
     return Null(
         mean=mean,
         sd=sd,
         z=(score - mean) / sd if sd > _ROUNDING else None,
-        p=(1 + as_high) / (1 + len(drawn)),
-        tau=float(np.quantile(drawn, 1 - fdr, method="higher")),
+        p=p,
+        tau=float(np.quantile(first, 1 - settings.fdr, method="higher")),
     )
+
+
+def _as_high(drawn: Floats, score: float) -> int:
+    return int((drawn >= score - _ROUNDING).sum())
+
+
+def seed_of_turn(seed: int, turn: int) -> int:
+    """Of the draws of a turn; the first one's is the null's own."""
+    return seed if turn == 0 else seed_of(seed, "turn", turn)
 
 
 def seed_for(seed: int, feature: str, window: str, null: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from baez_pipeline.draws import seed_of
 from baez_pipeline.experiment import Statistics
@@ -21,6 +21,7 @@ from baez_pipeline.statistics import mean_interval
 from baez_pipeline.statistics.significance import holm
 from baez_pipeline.tables import LayerProfile, LayerTrends
 from baez_pipeline.tables.layers import SHARES
+from baez_pipeline.tiers.summary import share_interval
 
 _Values = npt.NDArray[np.float64]
 
@@ -103,15 +104,15 @@ def _of_layer(found: Measured, values: _Values, settings: Statistics, seed: int)
     if not len(values):
         return {"n_features": 0, "count": count}
     if count is not None:
-        low, high = proportion_confint(count, len(values), alpha=settings.alpha, method="wilson")
+        interval: tuple[float | None, float | None] = share_interval(count, len(values), confidence=settings.confidence)
     else:
-        low, high = mean_interval(values, confidence=settings.confidence, resamples=settings.resamples, seed=seed)
+        interval = mean_interval(values, confidence=settings.confidence, resamples=settings.resamples, seed=seed)
     return {
         "n_features": len(values),
         "count": count,
         "value": float(values.mean()),
-        "interval_low": low,
-        "interval_high": high,
+        "interval_low": interval[0],
+        "interval_high": interval[1],
     }
 
 
@@ -141,9 +142,7 @@ def _trend(found: Measured, settings: Statistics, seed: int) -> dict[str, float 
         return {}
     generator = np.random.default_rng(seed)
     first, last = values[layers == layers[0]], values[layers == layers[-1]]
-    means = [_resampled_means(part, settings.resamples, generator) for part in (first, last)]
-    tail = settings.alpha / 2
-    low, high = np.quantile(means[1] - means[0], [tail, 1 - tail])
+    low, high = _change_interval(first, last, settings, generator, is_share=found.is_share)
     return {
         "rho": float(stats.spearmanr(layers, values).statistic),
         "p": exchange_p(layers, values, draws=settings.resamples, generator=generator),
@@ -151,6 +150,20 @@ def _trend(found: Measured, settings: Statistics, seed: int) -> dict[str, float 
         "change_low": float(low),
         "change_high": float(high),
     }
+
+
+def _change_interval(
+    first: _Values, last: _Values, settings: Statistics, generator: np.random.Generator, *, is_share: bool
+) -> tuple[float, float]:
+    """Of the difference of two layers' means. Of shares Newcombe's (1998): resampling none of 70 gives none again."""
+    if is_share:
+        low, high = confint_proportions_2indep(
+            int(last.sum()), len(last), int(first.sum()), len(first), method="newcomb", alpha=settings.alpha
+        )
+        return float(low), float(high)
+    means = [_resampled_means(part, settings.resamples, generator) for part in (first, last)]
+    low, high = np.quantile(means[1] - means[0], [settings.alpha / 2, 1 - settings.alpha / 2])
+    return float(low), float(high)
 
 
 def _resampled_means(values: _Values, resamples: int, generator: np.random.Generator) -> _Values:

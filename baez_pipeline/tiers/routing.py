@@ -94,7 +94,7 @@ def _judged(row: Mapping[str, Any], settings: Tiers) -> Found:
     if row["n_windows"] < FEWEST_WINDOWS:
         why = f"has {row['n_windows']} valid windows, {FEWEST_WINDOWS} needed"
         return Found(standing="in doubt", why=why, margin=None, reach=None)
-    return _by_tau(row) if settings.mode == "article" else _by_nulls(row, settings.fdr)
+    return _by_tau(row) if settings.mode == "article" else _by_nulls(row, settings)
 
 
 def _by_tau(row: Mapping[str, Any]) -> Found:
@@ -108,21 +108,23 @@ def _by_tau(row: Mapping[str, Any]) -> Found:
     )
 
 
-def _by_nulls(row: Mapping[str, Any], fdr: float) -> Found:
+def _by_nulls(row: Mapping[str, Any], settings: Tiers) -> Found:
     if row["p"] is None:
         why = "has no null: too few windows off the peak, or too few donors"
         return Found(standing="in doubt", why=why, margin=None, reach=None)
     said = f"r = {row['r']:.2f}, tau = {row['tau']:.2f}, q = {row['q']:.3f}"
-    standing, why = _standing(row, fdr)
+    standing, why = _standing(row, settings.fdr, floor=1 / (settings.most_draws + 1))
     reach = None if row["z"] is None else row["z"] + (row["r_high"] - row["r"]) / row["sd"]
     return Found(standing=standing, why=f"{why} ({said})", margin=row["z"], reach=reach)
 
 
-def _standing(row: Mapping[str, Any], fdr: float) -> tuple[Standing, str]:
+def _standing(row: Mapping[str, Any], fdr: float, *, floor: float) -> tuple[Standing, str]:
     if row["q"] <= fdr:
         if row["r_low"] > row["tau"]:
             return "stands out", "stands out"
         return "in doubt", "is above its null, but its interval over examples reaches under tau"
+    if row["p"] <= floor:
+        return "in doubt", "is above all draws of its null, too few for so many windows: raise tiers.most_draws"
     if row["p"] <= fdr:
         return "in doubt", "is above its null by itself, but not among so many windows"
     return "does not", "is within its null"

@@ -3,14 +3,13 @@
 import polars as pl
 from scipy import stats
 
-CONFIDENCE = 0.95
 TIERS = (1, 2, 3, None)
 """None: undetermined."""
 
 
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927); total >= 1."""
-    interval = stats.binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
+def share_interval(count: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share (1927); total >= 1."""
+    interval = stats.binomtest(count, total).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 

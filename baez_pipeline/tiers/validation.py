@@ -14,12 +14,12 @@ import polars as pl
 
 from baez_pipeline.draws import seeded_order
 from baez_pipeline.embedded import DATA
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.embedding import SentenceEmbedder
 from baez_pipeline.experiment import Tiers
 from baez_pipeline.features import LocalSae, feature_key
 from baez_pipeline.features.contexts import Contexts
 from baez_pipeline.features.examples import readable_rows
+from baez_pipeline.progress import tracked
 from baez_pipeline.tiers.arad import AradScores, arad_scores
 from baez_pipeline.tiers.correlation import correlation_scores
 from baez_pipeline.tiers.known_classes import known_features
@@ -63,7 +63,7 @@ def measure(settings: Tiers, *, per_class: int, random: int, real: int) -> Measu
     order = seeded_order(range(source.width), SEED, "validation")
     embed = SentenceEmbedder().embed_together
     donors = {feature_key(source.source_id, index): _record(source, index) for index in order[-DONORS:]}
-    score = functools.partial(_score, null_pools(donors, settings, embed, seed=SEED), settings)
+    score = functools.partial(_score, null_pools(donors, settings, embed, peak="maximum", seed=SEED), settings)
     texts = Contexts(pl.concat([readable_rows(_record(source, index)) for index in range(source.width)]))
     known = known_features(texts, per_class=per_class, random=random, examples=settings.examples, seed=SEED)
     tables, classes = [], {}
@@ -82,7 +82,7 @@ def _with_examples(
     source: LocalSae, order: Sequence[int], settings: Tiers
 ) -> Iterator[tuple[str, tuple[int, Sequence[Context]]]]:
     for index in order:
-        contexts = contexts_of_record(_record(source, index), examples=settings.examples)
+        contexts = contexts_of_record(_record(source, index), examples=settings.examples, peak="maximum")
         if len(contexts) >= FEWEST_EXAMPLES:
             yield feature_key(source.source_id, index), (index, contexts)
 

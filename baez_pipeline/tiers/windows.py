@@ -13,6 +13,7 @@ import polars as pl
 from baez_pipeline.features.examples import (
     DOCUMENT_STARTS,
     SPECIAL_TOKENS,
+    Peak,
     distinct_examples,
     document_of,
     with_peaks,
@@ -54,17 +55,18 @@ class Window(NamedTuple):
     """Tokens that it has of those that were asked for, words' other pieces not counted."""
 
 
-def contexts_of_record(record: pl.DataFrame, *, examples: int) -> list[Context]:
+def contexts_of_record(record: pl.DataFrame, *, examples: int, peak: Peak) -> list[Context]:
     """The strongest distinct examples of a feature, strongest first.
 
-    Of texts that are copies or near copies of each other the strongest counts, and of each text one peak, its maximum:
-    the score of ten copies would be 1.
+    Of texts that are copies or near copies of each other the strongest counts, and of each text one peak: the score of
+    ten copies would be 1.
 
     Args:
         record: one row of FeatureRecords.
         examples: how many.
+        peak: which token is an example's peak; the one that labels are made from and judged by (`split.peak`).
     """
-    ranked = without_near_copies(with_peaks(distinct_examples(record), "maximum"), COMPARED).head(examples)
+    ranked = without_near_copies(with_peaks(distinct_examples(record), peak), COMPARED).head(examples)
     return [
         Context(row["tokens"], row["peak_position"], row["peak_activation"], document_of(row["dataSource"]))
         for row in ranked.iter_rows(named=True)

@@ -104,7 +104,7 @@ def test_reliability_agreement_and_labels_have_their_tables(experiment_page):
 def test_failures_are_counted_by_step(experiment_page):
     (table,) = [table for table in parsed(experiment_page).all("table") if "nla_explanations" in table.text]
     rows = {row[0]: row[1:] for row in rows_of(table)}
-    assert rows["Step"] == ["Rows", "ok", "unparsable", "timed out", "misaligned", "no label", "Failed"]
+    assert rows["Step"] == ["Rows", "ok", "unparsable", "timed out", "misaligned", "no label", "Not ok"]
     assert rows["nla_explanations"] == ["120", "119", "·", "·", "1", "·", "0.8 %"]
     assert rows["labels_baez"] == ["24", "23", "1", "·", "·", "·", "4.2 %"]
     assert rows["labels_baez_last"][-1] == "0 %"

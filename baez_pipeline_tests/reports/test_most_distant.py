@@ -90,7 +90,7 @@ def test_a_failed_explanation_says_why(tables, trust):
 def test_what_has_no_distance_is_counted(distant_page):
     text = " ".join(parsed(distant_page).text.split())
     assert "8 features of the 11 that both methods labelled" in text
-    assert "1 feature has no distance, because a label failed." in text
+    assert "1 feature has no distance, because a label is missing." in text
 
 
 def test_no_distance_at_all_is_a_page_that_says_so(tables, trust):

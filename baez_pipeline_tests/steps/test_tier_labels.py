@@ -124,7 +124,8 @@ def answered(tasks, *, label):
         {"from_name": "kind", "type": "choices", "value": {"choices": ["cross"]}},
         {"from_name": "label", "type": "textarea", "value": {"text": [label]}},
     ]
-    return json.dumps([task | {"annotations": [{"result": result, "updated_at": NOON}]} for task in tasks])
+    annotation = {"completed_by": 1, "result": result, "updated_at": NOON}
+    return json.dumps([task | {"annotations": [annotation]} for task in tasks])
 
 
 NOON = "2026-11-22T12:00:00Z"
@@ -150,10 +151,18 @@ def test_a_persons_label_comes_back_is_judged_and_makes_nothing_else_stale(prepa
     assert not any(f"{peak.strip()}<" in tasks[0]["data"]["page"] for peak in peaks["test"])
 
     (tmp_path / "export.json").write_text(answered(tasks[:1], label="words of one document"))
+    code, said = baez("review", "import", "export.json", "--by", "Bob", "--user", "2", "--experiment", str(file))
+    assert (code, "no answer of user 2; there are 1 of user 1" in said) == (1, True)
     code, said = baez("review", "import", "export.json", "--by", "Ada", "--experiment", str(file))
     assert (code, "1 review taken, 0 of them obscure" in said) == (0, True)
     (row,) = equipment.store.read(review_address(waiting[0]), schema=ReviewedLabels).to_dicts()
     assert (row["label"], row["kind"], row["reviewed_by"]) == ("words of one document", "cross", "Ada")
+
+    before = json.loads((tmp_path / "export.json").read_text())
+    before[0]["annotations"][0] |= {"updated_at": "2026-11-21T12:00:00Z"}
+    (tmp_path / "older.json").write_text(json.dumps(before).replace("words of one document", "an older answer"))
+    code, said = baez("review", "import", "older.json", "--by", "Bob", "--experiment", str(file))
+    assert (code, f"something newer is stored: {waiting[0]}" in said, "0 reviews taken" in said) == (0, True, True)
 
     again, made = run(Equipment(equipment.experiment, equipment.data))
     assert made["labels_tiers"] == {waiting[0]} == made["scores_embedding"]

@@ -19,7 +19,7 @@ DONORS = {
     )
     for n in range(10)
 }
-POOLS = null_pools(DONORS, SETTINGS, bag_of_words, seed=0)
+POOLS = null_pools(DONORS, SETTINGS, bag_of_words, peak="maximum", seed=0)
 
 
 def contexts(count, at=None, after=None, place=30, length=60):
@@ -43,16 +43,16 @@ def scores(found, feature="f", settings=SETTINGS, embed=bag_of_words, pools=POOL
 def test_a_word_at_every_peak_makes_input_windows_alike_and_leaves_output_windows_as_they_were():
     rows = scores(contexts(8, at=" bridge"))
     assert rows["input"]["r"] == pytest.approx(1 / 3, abs=0.1)
-    assert rows["input"]["shifted_p"] == 1 / 1000
+    assert rows["input"]["shifted_p"] < 1 / 1000
     assert rows["output"]["shifted_p"] > 0.05
-    assert rows["cross"]["random_p"] == rows["cross"]["others_p"] == 1 / 1000
+    assert max(rows["cross"]["random_p"], rows["cross"]["others_p"]) < 1 / 1000
     assert (rows["input"]["token"], rows["input"]["token_agreement"]) == (" bridge", 1.0)
 
 
 def test_a_word_after_every_peak_makes_output_windows_alike():
     rows = scores(contexts(8, after=" than"), top_logits=[" than"])
     assert rows["output"]["r"] == pytest.approx(1 / 2, abs=0.1)
-    assert rows["output"]["shifted_p"] == 1 / 1000
+    assert rows["output"]["shifted_p"] < 1 / 1000
     assert rows["input"]["shifted_p"] > 0.05
     assert (rows["output"]["logit_overlap"], rows["input"]["logit_overlap"]) == (1.0, 0.0)
 
@@ -102,20 +102,21 @@ def test_the_cross_window_has_no_shifted_null():
 
 
 def test_a_donor_lends_itself_nothing():
-    few = null_pools(dict(list(DONORS.items())[:2]), SETTINGS, bag_of_words, seed=0)
+    few = null_pools(dict(list(DONORS.items())[:2]), SETTINGS, bag_of_words, peak="maximum", seed=0)
     own = next(iter(DONORS))
     assert scores(contexts(4), pools=few)["cross"]["others_p"] is None
     with_own, without_own = (scores(contexts(6), feature=name, pools=few)["cross"] for name in ("f", own))
     assert with_own["others_p"] is without_own["others_p"] is None
-    three = null_pools(dict(list(DONORS.items())[:3]), SETTINGS, bag_of_words, seed=0)
+    three = null_pools(dict(list(DONORS.items())[:3]), SETTINGS, bag_of_words, peak="maximum", seed=0)
     assert scores(contexts(6), pools=three)["cross"]["others_p"] is not None
     assert scores(contexts(6), feature=own, pools=three)["cross"]["others_p"] is None
 
 
 def test_without_donors_the_shifted_null_is_left():
-    none = null_pools({}, SETTINGS, bag_of_words, seed=0)
+    none = null_pools({}, SETTINGS, bag_of_words, peak="maximum", seed=0)
     rows = scores(contexts(8, at=" bridge"), pools=none)
-    assert (rows["input"]["shifted_p"], rows["input"]["random_p"]) == (1 / 1000, None)
+    assert rows["input"]["shifted_p"] < 1 / 1000
+    assert rows["input"]["random_p"] is None
     assert (rows["cross"]["random_p"], rows["cross"]["others_p"]) == (None, None)
 
 
@@ -146,7 +147,7 @@ def test_with_the_real_embedder_windows_about_one_thing_are_alike_though_they_sh
         for animal, filler in zip(animals, fillers, strict=True)
     ]
     embed = SentenceEmbedder().embed_together
-    pools = null_pools(dict(list(DONORS.items())[:3]), Tiers(window=1), embed, seed=0)
+    pools = null_pools(dict(list(DONORS.items())[:3]), Tiers(window=1), embed, peak="maximum", seed=0)
     rows = scores(found, settings=Tiers(window=1, shifts=2), embed=embed, pools=pools)
     assert rows["input"]["r"] > rows["input"]["shifted_mean"] + 0.05
     assert rows["input"]["token_agreement"] == pytest.approx(1 / 6)

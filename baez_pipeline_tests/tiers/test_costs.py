@@ -53,7 +53,7 @@ def scores(**by_method):
     return pl.DataFrame(rows, schema=FeatureScores.create_empty().schema, orient="row")
 
 
-def costs(usd=USD, reviewed=("e",)):
+def costs(usd=USD, reviewed=("e",), by_tier_usd=None):
     by_tier = {"a": 0.9, "b": 0.7, "c": 0.6, "d": 0.8, "e": 0.5, "f": None}
     by_method = {"a": 0.6, "b": 0.5, "c": 0.5, "d": 0.8, "e": 0.6, "f": 0.9}
     table = tier_costs(
@@ -61,6 +61,7 @@ def costs(usd=USD, reviewed=("e",)):
         labels(),
         scores(tiers=by_tier, eleuther_acts_top5=by_method),
         usd,
+        by_tier_usd or {},
         method="eleuther_acts_top5",
         reviewed=set(reviewed),
         settings=Statistics(resamples=200),
@@ -77,6 +78,9 @@ def test_scores_are_compared_on_features_that_both_have():
     assert found["1"]["mean_difference"] == pytest.approx(0.2)
     assert found["1"]["interval_low"] <= 0.2 <= found["1"]["interval_high"]
     assert (found["undetermined"]["n_scored"], found["undetermined"]["mean_difference"]) == (0, None)
+    # What by tier has no label for, the method may have labelled.
+    assert found["undetermined"]["mean_method_all"] == 0.9
+    assert found["all"]["mean_method_all"] == pytest.approx(3.9 / 6)
 
 
 def test_features_of_each_tier_are_counted_with_those_that_have_a_label():
@@ -99,6 +103,18 @@ def test_only_tier_two_costs_something_by_tier_and_every_feature_by_the_method()
     assert found["2"]["usd_by_tier"] == found["2"]["usd_method"] == 0.01
     assert found["all"]["usd_by_tier"] == pytest.approx(0.01 / 6)
     assert found["all"]["usd_method"] == pytest.approx(0.01)
+
+
+def test_a_small_model_of_tier_one_is_paid_by_tier_alone():
+    _, found = costs(by_tier_usd={"a": 0.003, "c": 0.003, "d": 0.0})
+    assert found["1"]["usd_by_tier"] == pytest.approx(0.002)
+    assert found["1"]["usd_method"] == pytest.approx(0.01)
+    assert found["2"]["usd_by_tier"] == found["2"]["usd_method"] == 0.01
+
+
+def test_what_labels_by_tier_asked_first_counts_on_both_sides():
+    _, found = costs(usd=USD | {"d": 0.0}, by_tier_usd={"d": 0.02})
+    assert found["2"]["usd_by_tier"] == found["2"]["usd_method"] == 0.02
 
 
 def test_a_persons_label_takes_the_place_of_the_question():

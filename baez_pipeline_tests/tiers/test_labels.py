@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from baez_pipeline.labeling import METHODS
+from baez_pipeline.labeling.method import Asking
 from baez_pipeline.llm.chat import Completion
 from baez_pipeline.tables import ExampleSplits, FeatureTiers, Labels, ReviewedLabels
 from baez_pipeline.tiers.labels import labels_by_tier
@@ -59,7 +60,7 @@ def reviewed(feature, *, kind, label):
     return pl.DataFrame([row | {"reviewed_at": at}], schema=ReviewedLabels.create_empty().schema, orient="row")
 
 
-def labelled(tiers, *, said=None, answers=()):
+def labelled(tiers, *, said=None, answers=(), asked=(2,)):
     """Rows of Labels by feature, and the features that the writer was asked about."""
     writer = Scripted(*answers)
     writer.concurrency = 1
@@ -68,10 +69,11 @@ def labelled(tiers, *, said=None, answers=()):
         tiers,
         splits,
         ReviewedLabels.create_empty() if said is None else said,
-        method=METHODS["eleuther_acts_top5"],
+        asking={
+            tier: Asking(method=METHODS["eleuther_acts_top5"], open_writer=lambda: writer, writing=SHARED)
+            for tier in asked
+        },
         evidence={str(key[0]): rows for key, rows in splits.partition_by("feature", as_dict=True).items()},
-        writer=lambda: writer,
-        writing=SHARED,
     )
     rows = {feature: Labels.validate(frame).row(0, named=True) for feature, frame in found}
     return rows, [request.purpose for request in writer.asked]
@@ -122,3 +124,14 @@ def test_what_a_person_calls_obscure_stays_without_a_label():
     rows, _ = labelled(tiers_of(three=(3, None)), said=reviewed("three", kind="obscure", label=None))
     assert (rows["three"]["label"], rows["three"]["outcome"]) == (None, "no_label")
     assert rows["three"]["detail"] == "obscure, says Ada, 2026-11-23"
+
+
+def test_a_small_model_is_asked_about_tier_one_where_the_settings_name_one():
+    tiers = tiers_of(one=(1, "output"), two=(2, "cross"))
+    answers = [Completion(text=f"[EXPLANATION]: {label}") for label in ("glowing", "things that glow")]
+    rows, asked = labelled(tiers, asked=(1, 2), answers=answers)
+    assert [(purpose.feature, purpose.asset) for purpose in asked] == [
+        (name, "labels_tiers") for name in ("one", "two")
+    ]
+    assert (rows["one"]["label"], rows["one"]["model"]) == ("glowing", "scripted")
+    assert rows["two"]["label"] == "things that glow"

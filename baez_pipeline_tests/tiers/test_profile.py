@@ -79,6 +79,14 @@ def test_an_early_input_late_output_profile_is_found():
     assert value(trends, "change_high", measure="input", among="all") < 0
 
 
+def test_a_share_that_no_layer_has_may_still_have_changed():
+    none = {1: {"input": 9, "output": 1}, 2: {"input": 5, "cross": 1, "output": 4}, 3: {"input": 8, "output": 2}}
+    trends = layer_trends(*made(none), SETTINGS, seed=0)
+    # Newcombe (1998), method 10: none of 10 is 0 to .2775 by Wilson, on either side.
+    ends = [value(trends, name, measure="cross", among="all") for name in ("change_low", "change_high")]
+    assert ends == pytest.approx([-0.2775, 0.2775], abs=1e-4)
+
+
 def test_the_opposite_profile_is_not_taken_for_it():
     turned = dict(zip((1, 10, 20), reversed(HYPOTHESIS.values()), strict=True))
     trends = layer_trends(*made(turned), SETTINGS, seed=0)

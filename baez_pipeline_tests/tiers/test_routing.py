@@ -140,3 +140,13 @@ def test_features_come_sorted_one_row_each():
 
 def test_no_features_have_no_tiers():
     assert route(scored().clear(), CALIBRATED).is_empty()
+
+
+@pytest.mark.parametrize(("most_draws", "standing"), [(999, None), (19_999, 1)])
+def test_few_clear_features_among_many_need_more_draws_to_stand_out(most_draws, standing):
+    clear = CLEAR | {"shifted_p": 1 / (most_draws + 1)}
+    features = [scored(f"clear{number}", input=clear) for number in range(2)]
+    features += [scored(f"none{number}") for number in range(60)]
+    table = route(pl.concat(features), Tiers(most_draws=most_draws)).filter(pl.col("feature").str.starts_with("clear"))
+    assert set(table["tier"]) == {standing}
+    assert all(("raise tiers.most_draws" in reason) == (standing is None) for reason in table["reason"])

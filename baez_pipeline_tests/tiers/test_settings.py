@@ -23,6 +23,22 @@ def test_an_experiment_is_sorted_into_tiers_when_its_file_says_so(tmp_path):
     assert load(tmp_path, '[tiers]\nmode = "article"\ntau = 0.4').tiers.tau == 0.4
 
 
+SMALL = 'kind = "http", model = "small", base_url = "http://h/v1", usd_per_million_in = 1, usd_per_million_out = 1'
+
+
+def test_a_small_writer_of_tier_one_is_asked_where_labels_are_by_tier(tmp_path):
+    tiers = f"[tiers]\ntier_1_writer = {{ {SMALL} }}"
+    methods = '[labeling]\nmethods = ["tiers", "baez", "eleuther_acts_top5"]\n'
+    assert load(tmp_path, f"{methods}{tiers}").asked["label writer of tier 1"].model == "small"
+    assert "label writer of tier 1" not in load(tmp_path, tiers).asked
+    with pytest.raises(ExperimentError, match=r"tiers\.tier_1_writer is labeling\.writer"):
+        load(tmp_path, '[tiers]\ntier_1_writer = { kind = "smollm2" }')
+
+
+def test_features_of_several_layers_ask_nobody():
+    assert load_experiment("smollm2_layers").asked == {}
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

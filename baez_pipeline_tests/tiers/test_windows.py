@@ -111,7 +111,7 @@ def test_near_copies_collapse_and_the_strongest_examples_come_first():
         active("copy-b", 4.0, tokens=[*copied[:-1], " 1999"]),
         active("middling", 3.0),
     )
-    contexts = contexts_of_record(record, examples=3)
+    contexts = contexts_of_record(record, examples=3, peak="maximum")
     assert [context.activation for context in contexts] == [9.0, 5.0, 3.0]
     assert [context.peak for context in contexts] == [30, 30, 30]
     assert [context.document for context in contexts] == ["texts: a", None, None]
@@ -121,4 +121,16 @@ def test_a_text_with_several_peaks_is_one_example():
     values = [0.0] * 40
     values[5] = values[20] = 7.0
     rows = examples_of(active("twice", 7.0), {**active("twice", 7.0), "values": values, "maxValueTokenIndex": 5})
-    assert len(contexts_of_record(record_of_rows(*rows.to_dicts()), examples=20)) == 1
+    assert len(contexts_of_record(record_of_rows(*rows.to_dicts()), examples=20, peak="maximum")) == 1
+
+
+def test_the_peak_is_the_one_that_labels_are_made_from():
+    row = active("drawn", 7.0)
+    values = list(row["values"])
+    values[4] = 3.0
+    record = record_of_rows(row | {"values": values, "qualifyingTokenIndex": 4})
+    found = {peak: contexts_of_record(record, examples=3, peak=peak)[0] for peak in ("maximum", "qualifying_token")}
+    assert {peak: (context.peak, context.activation) for peak, context in found.items()} == {
+        "maximum": (30, 7.0),
+        "qualifying_token": (4, 3.0),
+    }
