@@ -12,10 +12,13 @@ from baez_pipeline.features.shown_text import as_written
 from baez_pipeline.scoring.examples import shown_examples
 
 _LABELS_AT_ONCE = 1024
-"""Labels of a matrix product: with 10,000 features 40 MB of cosines."""
+_FEATURES_AT_ONCE = 16_384
+"""Labels and features of a matrix product: 64 MB of cosines, however many there are of either."""
 
 _TIED = 1e-6
 """Cosines nearer than this are equal: more than the rounding of a product of 384 single-precision numbers."""
+
+Embeddings = NDArray[np.float32]
 
 _COLUMNS = {
     "feature": pl.String,
@@ -60,12 +63,9 @@ def label_specificity(labels: pl.DataFrame, texts: pl.DataFrame, embedder: Sente
     ranks: list[float] = []
     for start in range(0, labels.height, _LABELS_AT_ONCE):
         chosen = labels.slice(start, _LABELS_AT_ONCE)
-        # The mean cosine is the cosine's numerator with the mean embedding: all of them have length 1.
-        cosines = embedder.embed(chosen["label"].to_list()) @ means.T
-        own = cosines[np.arange(chosen.height), [place[feature] for feature in chosen["feature"]]][:, None]
-        above = (cosines > own + _TIED).sum(axis=1)
-        tied = (np.abs(cosines - own) <= _TIED).sum(axis=1) - 1
-        ranks += (1 + above + tied / 2).tolist()
+        ranks += _ranks(
+            embedder.embed(chosen["label"].to_list()), means, [place[feature] for feature in chosen["feature"]]
+        )
     return pl.DataFrame(
         {
             "feature": labels["feature"],
@@ -79,6 +79,19 @@ def label_specificity(labels: pl.DataFrame, texts: pl.DataFrame, embedder: Sente
     )
 
 
+def _ranks(labels: Embeddings, means: Embeddings, own_places: list[int]) -> list[float]:
+    # The mean cosine is the cosine's numerator with the mean embedding: all of them have length 1.
+    own = np.einsum("ld,ld->l", labels, means[own_places])[:, None]
+    above, tied = np.zeros(len(labels)), np.zeros(len(labels))
+    for start in range(0, len(means), _FEATURES_AT_ONCE):
+        cosines = labels @ means[start : start + _FEATURES_AT_ONCE].T
+        above += (cosines > own + _TIED).sum(axis=1)
+        tied += (np.abs(cosines - own) <= _TIED).sum(axis=1)
+    # It is tied with itself.
+    ranks: list[float] = (1 + above + (tied - 1) / 2).tolist()
+    return ranks
+
+
 def mean_label_cosine(labels: list[str], embedder: SentenceEmbedder) -> float | None:
     """Mean cosine of any two of the labels, -1 to 1; 1 = all alike. None for fewer than two."""
     if len(labels) < 2:
@@ -89,6 +102,6 @@ def mean_label_cosine(labels: list[str], embedder: SentenceEmbedder) -> float | 
     return float((total @ total - n_labels) / (n_labels * (n_labels - 1)))
 
 
-def _mean_embeddings(texts: pl.DataFrame, features: list[str], embedder: SentenceEmbedder) -> NDArray[np.float32]:
+def _mean_embeddings(texts: pl.DataFrame, features: list[str], embedder: SentenceEmbedder) -> Embeddings:
     by_feature = texts.partition_by("feature", as_dict=True)
     return np.stack([embedder.embed(by_feature[feature,]["text"].to_list()).mean(axis=0) for feature in features])

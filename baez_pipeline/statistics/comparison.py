@@ -19,6 +19,7 @@ from baez_pipeline.statistics.metrics import (
     benchmarks_in,
     methods_in,
     metric_values,
+    numbered,
     require_one_row_each,
 )
 from baez_pipeline.statistics.significance import fewest_features, holm, sign_flip_p
@@ -49,6 +50,7 @@ def method_comparison(scores: pl.DataFrame, settings: Statistics, seed: int) -> 
     Raises:
         TableError: a feature has two rows for one method and benchmark.
     """
+    scores = numbered(scores)
     require_one_row_each(scores, "feature", "method", "benchmark")
     rows = []
     for benchmark in benchmarks_in(scores):
@@ -69,8 +71,9 @@ def _row(
 ) -> dict[str, Any]:
     values_a = metric_values(scores, method=a, benchmark=benchmark, metric=metric)
     values_b = metric_values(scores, method=b, benchmark=benchmark, metric=metric)
-    # metric_values are sorted; the join must not undo that, as the seeded resamples go by position.
-    paired = values_a.join(values_b, on="feature", suffix="_b", validate="1:1").sort("feature")
+    # metric_values are sorted; the join must not undo that, as the seeded resamples go by position. They have one row
+    # per feature, and to have that checked again would take most of the time.
+    paired = values_a.join(values_b, on="feature", suffix="_b").sort("feature")
     differences = (paired["value"] - paired["value_b"]).to_numpy()
     seed = seed_of(seed, "method_comparison", benchmark, metric, a, b)
     margin = None if metric == "gap" else settings.margin

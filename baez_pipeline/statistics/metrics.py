@@ -47,14 +47,26 @@ def benchmarks_in(frame: pl.DataFrame) -> list[str]:
     return _in_order(frame["benchmark"].unique().to_list(), experiment.BENCHMARKS)
 
 
+def numbered(scores: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with features, methods and benchmarks as numbers in the order of their names: Enums.
+
+    Each table filters, sorts and joins by them some fifty times; at 262,144 features by name that takes half a minute.
+    """
+    return scores.with_columns(
+        pl.col(name).cast(pl.Enum(scores[name].unique().sort())) for name in ("feature", "method", "benchmark")
+    )
+
+
 def require_one_row_each(scores: pl.DataFrame, *key: str) -> None:
     """Check that FeatureScores has one row per value of these columns, of which the first is the feature.
 
     Raises:
         TableError: a row stands there twice, which would count its feature twice in every mean.
     """
-    repeated = scores.filter(scores.select(key).is_duplicated())
-    if repeated.height:
+    feature, *others = key
+    # Within groups: among all rows at once it takes five times as long.
+    if scores.group_by(others).agg(again=pl.col(feature).n_unique() < pl.len())["again"].any():
+        repeated = scores.filter(scores.select(key).is_duplicated())
         first = " / ".join(str(repeated.row(0, named=True)[name]) for name in key)
         raise TableError(
             f"FeatureScores holds more than one row for {first}; expected one per {', '.join(key)}. "

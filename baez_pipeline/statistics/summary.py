@@ -17,6 +17,7 @@ from baez_pipeline.statistics.metrics import (
     benchmarks_in,
     methods_in,
     metric_values,
+    numbered,
     require_one_row_each,
 )
 from baez_pipeline.tables import ScoreSummary
@@ -40,6 +41,7 @@ def score_summary(scores: pl.DataFrame, settings: Statistics, seed: int) -> dy.D
     Raises:
         TableError: a feature has two rows for one method, shuffle and benchmark.
     """
+    scores = numbered(scores)
     require_one_row_each(scores, "feature", "method", "shuffle", "benchmark")
     rows = []
     for (features, labels), is_of_group in GROUPS.items():

@@ -66,6 +66,14 @@ def test_labels_are_ranked_the_same_however_many_are_multiplied_at_once(monkeypa
     assert label_specificity(asked, texts(TEXTS), SentenceEmbedder()).equals(together)
 
 
+def test_labels_are_ranked_the_same_however_many_features_are_multiplied_at_once(monkeypatch):
+    asked = labels(*((feature, label) for feature in TEXTS for label in ("music", "rivers", "the", "")))
+    twins = texts(TEXTS | {"toy_000005": TEXTS["toy_000001"], "toy_000006": TEXTS["toy_000002"]})
+    together = label_specificity(asked, twins, SentenceEmbedder())
+    monkeypatch.setattr(specificity, "_FEATURES_AT_ONCE", 2)
+    assert label_specificity(asked, twins, SentenceEmbedder()).equals(together)
+
+
 def test_no_labels_give_an_empty_table():
     assert label_specificity(labels(("toy_000001", "music")).head(0), texts(TEXTS), SentenceEmbedder()).height == 0
 

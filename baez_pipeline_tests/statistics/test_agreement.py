@@ -6,7 +6,8 @@ from scipy import stats
 
 from baez_pipeline.errors import TableError
 from baez_pipeline.statistics import benchmark_agreement
-from baez_pipeline.statistics.agreement import spearman
+from baez_pipeline.statistics.agreement import spearman, spearman_of_many
+from baez_pipeline.statistics.bootstrap import clustered_interval
 from baez_pipeline_tests.statistics.tables import SETTINGS, score, some_scores, table
 
 
@@ -53,6 +54,50 @@ def test_each_label_counts_as_often_as_its_feature_was_drawn():
     counts = generator.integers(0, 4, size=(5, 15)).astype(float)
     drawn = [stats.spearmanr(np.repeat(a, row.astype(int)), np.repeat(b, row.astype(int))).statistic for row in counts]
     assert spearman(counts, a, b) == pytest.approx(drawn)
+
+
+def two_orders(correlation, *, n_features, ties):
+    """Two benchmarks' values of three labels per feature, alike within a feature."""
+    generator = np.random.default_rng(0)
+    features = np.repeat(np.arange(n_features), 3)
+    a = generator.normal(size=n_features)[features] + generator.normal(size=len(features))
+    b = correlation * a + np.sqrt(2 - 2 * correlation**2) * generator.normal(size=len(features))
+    return (np.round(2 * a), np.round(2 * b), features) if ties else (a, b, features)
+
+
+@pytest.mark.parametrize(("correlation", "ties"), [(0.0, False), (0.5, True), (0.95, False)])
+def test_without_resampling_correlation_and_interval_are_those_of_many_resamples(correlation, ties):
+    a, b, features = two_orders(correlation, n_features=300, ties=ties)
+    found, interval = spearman_of_many(a, b, features, confidence=0.95)
+    assert found == pytest.approx(stats.spearmanr(a, b).statistic)
+    low, high = clustered_interval(
+        lambda counts: spearman(counts, a, b), features, confidence=0.95, resamples=4000, seed=1
+    )
+    assert interval == pytest.approx((low, high), abs=0.06 * (high - low))
+
+
+def test_labels_of_one_feature_are_not_taken_for_independent():
+    a, b, features = two_orders(0.5, n_features=300, ties=False)
+    _, once = spearman_of_many(a, b, features, confidence=0.95)
+    _, repeated = spearman_of_many(*(np.repeat(values, 4) for values in (a, b, features)), confidence=0.95)
+    assert repeated == pytest.approx(once, abs=0.001)
+
+
+def test_without_resampling_like_orders_agree_wholly_and_a_constant_not_at_all():
+    a, _, features = two_orders(0.5, n_features=50, ties=True)
+    assert spearman_of_many(a, -a, features, confidence=0.95) == (-1, (-1, -1))
+    found, interval = spearman_of_many(a, np.ones(len(a)), features, confidence=0.95)
+    assert np.isnan(found)
+    assert interval == (None, None)
+
+
+def test_more_features_than_are_resampled_have_the_interval_that_needs_no_resamples(monkeypatch):
+    scores = agreeing(1)
+    monkeypatch.setattr("baez_pipeline.statistics.agreement.MOST_RESAMPLED", 29)
+    (found,) = benchmark_agreement(scores, SETTINGS, 1).to_dicts()
+    (other,) = benchmark_agreement(scores, SETTINGS, 2).to_dicts()
+    assert found == other
+    assert found["interval_low"] < found["spearman"] < found["interval_high"]
 
 
 def test_a_label_without_a_value_on_one_benchmark_is_left_out():

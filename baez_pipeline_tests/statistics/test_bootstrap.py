@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from baez_pipeline.statistics import Interval, mean_interval
-from baez_pipeline.statistics.bootstrap import clustered_interval
+from baez_pipeline.statistics.bootstrap import MOST_RESAMPLED, clustered_interval
 
 
 def interval(values, *, seed=1, confidence=0.95, resamples=2000):
@@ -64,6 +64,46 @@ def test_where_bca_has_no_answer_the_percentile_interval_takes_its_place_without
 def test_missing_values_are_refused():
     with pytest.raises(ValueError, match="finite"):
         interval([0.5, float("nan"), 0.6, 0.7])
+
+
+def test_up_to_the_largest_number_that_is_resampled_the_interval_is_scipys():
+    values = np.random.default_rng(0).exponential(size=MOST_RESAMPLED)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=50, method="BCa", batch=400, rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert interval(values, resamples=50) == pytest.approx(tuple(expected))
+
+
+SHAPES = {
+    "shares of 20": lambda drawn, n: drawn.binomial(20, 0.7, n) / 20,
+    "two-ended": lambda drawn, n: np.round(drawn.beta(0.3, 0.1, n), 2),
+    "reciprocal ranks": lambda drawn, n: 1 / np.ceil(drawn.pareto(1, n) + 0.5),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_above_it_the_interval_is_what_resamples_come_nearer_to(shape):
+    values = SHAPES[shape](np.random.default_rng(3), 5000)
+    # BCa of a mean by its definition. A resample is how often it has each distinct value: 10,000 of them are quick.
+    distinct, counts = np.unique(values, return_counts=True)
+    drawn = np.random.default_rng(4).multinomial(5000, counts / 5000, size=10_000) @ distinct / 5000
+    correction = stats.skew(values) / (6 * np.sqrt(5000))
+    shifted = correction + stats.norm.ppf([0.025, 0.975])
+    low, high = np.quantile(drawn, stats.norm.cdf(correction + shifted / (1 - correction * shifted)))
+    assert interval(values) == pytest.approx((low, high), abs=0.03 * (high - low))
+
+
+def test_above_it_neither_seed_nor_resamples_have_a_part():
+    values = np.random.default_rng(0).exponential(size=MOST_RESAMPLED + 1)
+    assert interval(values) == interval(values, seed=2, resamples=10)
+    low, high = interval(values)
+    assert high - values.mean() > values.mean() - low
+
+
+def test_the_interval_of_a_quarter_of_a_million_values_is_narrow():
+    low, high = interval(np.random.default_rng(0).uniform(size=262_144))
+    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(12 * 262_144), rel=0.01)
+    assert interval([0.5] * 10_000) == Interval(0.5, 0.5)
 
 
 def weighted_mean(values):

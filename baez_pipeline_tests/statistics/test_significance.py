@@ -31,6 +31,32 @@ def test_the_sign_of_all_differences_turns_the_one_sided_p_value_round():
     assert flip(-differences, alternative="greater") == 1
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.015, 0.03])
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+def test_of_very_many_differences_the_p_value_is_what_random_signs_come_nearer_to(shift, alternative):
+    differences = np.random.default_rng(5).exponential(size=5000) - 1 + shift
+    signs = np.random.default_rng(6).integers(0, 2, size=(4000, 5000), dtype=np.int8) * 2 - 1
+    flipped = signs.astype(np.float32) @ differences.astype(np.float32)
+    side = np.mean(flipped >= differences.sum())
+    expected = side if alternative == "greater" else 2 * min(side, 1 - side)
+    assert flip(differences, alternative=alternative) == pytest.approx(expected, abs=0.03)
+    assert flip(differences, alternative=alternative) == flip(differences, alternative=alternative, seed=2)
+
+
+def test_of_very_many_differences_a_p_value_may_be_below_any_resamples_and_is_never_zero():
+    differences = np.random.default_rng(0).normal(0.1, 1, size=10_000)
+    assert 0 < flip(differences) < 1e-15
+    assert flip(differences + 5) > 0
+    assert flip(-differences, alternative="greater") == pytest.approx(1)
+
+
+def test_where_a_few_of_very_many_differences_decide_signs_are_drawn():
+    differences = np.zeros(4001)
+    assert flip(differences, resamples=19) == 1
+    differences[:6] = [0.1, 0.25, -0.05, 0.3, 0.02, 0.11]
+    assert flip(differences, resamples=499) == pytest.approx(flip(differences[:6]), abs=0.05)
+
+
 def test_no_difference_at_all_is_no_evidence():
     assert flip([0.0] * 8) == 1
 
