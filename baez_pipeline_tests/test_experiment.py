@@ -3,7 +3,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from baez_pipeline.errors import ExperimentError, MissingKeyError
+from baez_pipeline.errors import AccessError, ExperimentError, MissingKeyError
 from baez_pipeline.experiment import Surroundings, key_from_environment, load_experiment, shipped_experiments
 
 
@@ -132,3 +132,11 @@ def test_a_key_that_is_not_set_is_a_sentence(monkeypatch):
     monkeypatch.setenv("BAEZ_TEST_KEY", " ")
     with pytest.raises(MissingKeyError, match=r"BAEZ_TEST_KEY is not set; it is needed for a test.*\.env"):
         key_from_environment("BAEZ_TEST_KEY", needed_for="a test")
+
+
+@pytest.mark.parametrize("key", ["sk-1\nsk-2", "sk-\u00e9", "sk-\x07"])
+def test_what_cannot_be_sent_as_a_key_is_refused_without_showing_it(monkeypatch, key):
+    monkeypatch.setenv("BAEZ_TEST_KEY", key)
+    with pytest.raises(AccessError, match="BAEZ_TEST_KEY holds characters that no key has") as refused:
+        key_from_environment("BAEZ_TEST_KEY", needed_for="a test")
+    assert "sk-" not in str(refused.value)

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_finished, surroundings_of
 from baez_pipeline.cli.money import spent_sentence
-from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment import load_experiment
 
 if TYPE_CHECKING:
@@ -22,10 +21,16 @@ if TYPE_CHECKING:
     from baez_pipeline.equipment import Equipment
 
 
+_FEATURES = (
+    "all; keys (a,b); a range of them (a..b); failed: features with failed rows, which are asked again; missing: "
+    "features of which a table is missing or stale; @file with keys. Joined by commas or a plus: failed+missing."
+)
+
+
 @app.command()
 def run(
     experiment: ExperimentName = None,
-    features: Annotated[str, typer.Option(help="Only these features: keys with commas between them.")] = "",
+    features: Annotated[str, typer.Option(help=_FEATURES)] = "all",
     failed: Annotated[bool, typer.Option("--failed", help="Make tables with failed rows again, too.")] = False,
 ) -> None:
     """Run the chain: make what is missing or stale, and leave the rest alone."""
@@ -33,14 +38,13 @@ def run(
 
     equipment = equipment_of(experiment)
     with open_instance() as instance:
-        chosen = [key.strip() for key in features.split(",") if key.strip()]
-        if features and not chosen:
-            raise ExperimentError(f"--features is {features!r}: expected keys with commas between them.")
         try:
-            run_chain(equipment, features=chosen, redo_failed=failed, instance=instance)
+            chosen = run_chain(equipment, features=features, redo_failed=failed, instance=instance)
         except Unfinished as unfinished:
-            console.print(f"The {len(chosen)} chosen features are done. {unfinished}", markup=False)
+            console.print(f"The chosen features are done. {unfinished}", markup=False)
             return
+    if chosen is not None and not chosen.features:
+        console.print(f"No feature is {features}.", markup=False)
     _print_results(equipment)
 
 
@@ -99,7 +103,8 @@ def ui(
     # Opened once beforehand: webserver and daemon would otherwise race to create the SQLite tables.
     with open_instance():
         pass
-    environment = os.environ | surroundings.as_environment()
+    # A look of the sensor at 10,000 features may take longer than the minute that Dagster gives it.
+    environment = {"DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300"} | os.environ | surroundings.as_environment()
     command = ["-m", "dagster", "dev", "-m", "baez_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
     console.print(f"The Dagster UI opens on http://127.0.0.1:{port} in about 20 seconds. Ctrl-C stops it.")
     os.execve(sys.executable, [sys.executable, *command], environment)

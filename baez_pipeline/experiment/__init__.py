@@ -48,7 +48,8 @@ from baez_pipeline.experiment.nla import (
     TransformersEngine,
     VllmEngine,
 )
-from baez_pipeline.experiment.surroundings import Surroundings, key_from_environment, optional_key
+from baez_pipeline.experiment.rescore import Rescore
+from baez_pipeline.experiment.surroundings import Surroundings, key_from_environment, optional_key, secret_in
 from baez_pipeline.experiment.tiers import Tiers
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Nla",
     "NlaServerEngine",
     "Report",
+    "Rescore",
     "Sample",
     "Scoring",
     "SmallNlaEngine",
@@ -91,5 +93,6 @@ __all__ = [
     "key_from_environment",
     "load_experiment",
     "optional_key",
+    "secret_in",
     "shipped_experiments",
 ]

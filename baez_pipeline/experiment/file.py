@@ -11,6 +11,7 @@ from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment.features import LocalSaeSource, Sample, Source, Split
 from baez_pipeline.experiment.models import Judge, LikelihoodJudge, MiniLMEmbedder, SmolLM2Writer, Writer
 from baez_pipeline.experiment.nla import Nla
+from baez_pipeline.experiment.rescore import Rescore
 from baez_pipeline.experiment.settings import Settings
 from baez_pipeline.experiment.tiers import Tiers
 
@@ -149,11 +150,24 @@ class Experiment(Settings):
     statistics: Statistics = Statistics()
     report: Report = Report()
     budget: Budget = Budget()
+    rescore: Rescore = Rescore()
 
     @property
     def lists_layers(self) -> bool:
         """Whether features of several layers are sorted into tiers and counted; none of them is labelled then."""
         return isinstance(self.source, LocalSaeSource) and self.source.layers is not None
+
+    @property
+    def asked(self) -> dict[str, Writer | Judge]:
+        """The models that a run asks, by their part in it; none where features are counted and not labelled."""
+        if self.lists_layers:
+            return {}
+        models: dict[str, Writer | Judge] = {"label writer": self.labeling.writer}
+        if self.tiers and self.tiers.tier_1_writer and "tiers" in self.labeling.methods:
+            models["label writer of tier 1"] = self.tiers.tier_1_writer
+        if set(self.scoring.benchmarks) != {"embedding"}:
+            models["judge"] = self.scoring.judge
+        return models
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -185,6 +199,11 @@ class Experiment(Settings):
         if "tiers" in self.labeling.methods and self.tiers is None:
             raise ValueError(
                 "labeling.methods names tiers, which labels features by tier: add a table tiers, or take it out"
+            )
+        if self.tiers and self.tiers.tier_1_writer == self.labeling.writer:
+            raise ValueError(
+                "tiers.tier_1_writer is labeling.writer, so that tier 1 would cost what tier 2 costs: name a smaller "
+                "model, or take it out, and words are counted"
             )
         if self.ablation and not isinstance(self.scoring.judge, LikelihoodJudge):
             raise ValueError(

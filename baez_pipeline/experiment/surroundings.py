@@ -6,7 +6,7 @@ from pathlib import Path
 from dotenv import load_dotenv
 from pydantic import Field
 
-from baez_pipeline.errors import MissingKeyError
+from baez_pipeline.errors import AccessError, MissingKeyError
 from baez_pipeline.experiment.settings import Settings
 
 
@@ -35,9 +35,21 @@ class Surroundings(Settings):
         return {variable: value for variable, value in named.items() if value is not None}
 
 
-def optional_key(variable: str) -> str | None:
-    """The key in an environment variable, for a service that answers without one, too; None if there is none."""
+def secret_in(variable: str) -> str | None:
+    """What an environment variable holds, be it a key or not, so that it can be kept from view; None if nothing."""
     return os.environ.get(variable, "").strip() or None
+
+
+def optional_key(variable: str) -> str | None:
+    """The key in an environment variable, for a service that answers without one, too; None if there is none.
+
+    Raises:
+        AccessError: the variable holds what cannot be sent as a key: a line break, a letter of another script.
+    """
+    key = secret_in(variable)
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise AccessError(f"{variable} holds characters that no key has: copy the key again.")
+    return key
 
 
 def key_from_environment(variable: str, *, needed_for: str) -> str:
@@ -45,6 +57,7 @@ def key_from_environment(variable: str, *, needed_for: str) -> str:
 
     Raises:
         MissingKeyError: the variable is not set, or empty.
+        AccessError: as `optional_key`.
     """
     key = optional_key(variable)
     if key is None:

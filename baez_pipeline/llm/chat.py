@@ -1,7 +1,7 @@
 """The chat protocol that every language model of the pipeline speaks, local or remote."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict
 
 from baez_pipeline.tables import Outcome
@@ -37,6 +37,8 @@ class Request:
     max_tokens: int = 256
     seed: int = 0
     """Sample number: tells several answers to one question apart. A model in process samples by it."""
+    round: str | None = None
+    """Of asking the same questions anew: an answer kept in another round, or outside of any, is not this one's."""
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
     """JSON schema of the answer, for a model that can be held to one."""
@@ -89,3 +91,31 @@ class ChatModel(Protocol):
             BaezError: what stops the whole run (no credit, no access, no such model).
         """
         ...
+
+
+class InRound:
+    """A chat model whose every question is asked in a round, and has its costs booked on an asset of that round."""
+
+    def __init__(self, model: ChatModel, *, round: str, asset: str) -> None:
+        self._model = model
+        self._round = round
+        self._asset = asset
+
+    @property
+    def identity(self) -> str:
+        """The model's."""
+        return self._model.identity
+
+    @property
+    def concurrency(self) -> int:
+        """The model's."""
+        return self._model.concurrency
+
+    async def complete(self, request: Request) -> Completion:
+        """The answer that the model gives in this round.
+
+        Raises:
+            BaezError: as the model says.
+        """
+        purpose = replace(request.purpose, asset=self._asset)
+        return await self._model.complete(replace(request, round=self._round, purpose=purpose))

@@ -64,7 +64,9 @@ class EndpointChat(ABC):
 
     def key_of(self, request: Request) -> str:
         """The hash under which the answer to a question is kept: everything that may change it, and nothing else."""
-        return hash_of({"chat": request_body(self._settings, request.messages, request), "sample": request.seed})
+        asked = {"chat": request_body(self._settings, request.messages, request), "sample": request.seed}
+        # Only where there is one: answers from before there were rounds are still found.
+        return hash_of(asked | ({"round": request.round} if request.round else {}))
 
     def is_kept(self, request: Request) -> bool:
         """Whether the answer is kept, so that asking costs nothing."""

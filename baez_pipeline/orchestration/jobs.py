@@ -14,6 +14,15 @@ from baez_pipeline.steps import Chain
 
 ROSTER = "feature_sample"
 
+_DESCRIPTIONS = {
+    "sample": "Draw the features and register their partitions.",
+    "to_sort": "What the tiers of all features follow from. A run takes a range of features.",
+    "sorting": "Sort all features into tiers.",
+    "features": "Every step that is made feature by feature. A run takes a range of features; for features that are "
+    "no range, or failed and missing ones, use the job whose name ends in _choose.",
+    "results": "Tables and reports over all features.",
+}
+
 
 def phases(chain: Chain, equipment: Equipment) -> dict[str, list[str]]:
     """The names of the steps by phase, in the order in which phases are run.
@@ -63,7 +72,7 @@ def build_jobs(chain: Chain, equipment: Equipment) -> list[UnresolvedAssetJobDef
             job_name(experiment, phase),
             selection=dg.AssetSelection.assets(*(dg.AssetKey([experiment.name, name]) for name in names)),
             partitions_def=feature_partitions(experiment.name) if is_per_feature(phase) else None,
-            description=__doc__,
+            description=_DESCRIPTIONS[phase],
         )
         for phase, names in phases(chain, equipment).items()
     ]

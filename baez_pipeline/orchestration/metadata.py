@@ -7,7 +7,10 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
-from baez_pipeline.store import Entry
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.steps import Step
+from baez_pipeline.steps.checks import failed_rows, reason_of_feature
+from baez_pipeline.store import Address, Entry
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 60
@@ -38,6 +41,35 @@ def table_metadata(frame: pl.DataFrame, entry: Entry, location: str) -> dict[str
         "path": dg.MetadataValue.path(location),
         "fingerprint": entry.fingerprint,
     }
+
+
+def feature_metadata(
+    step: Step, equipment: Equipment, entries: Mapping[Address, Entry | None], *, preview: bool
+) -> dict[str, Any]:
+    """Metadata of a feature's tables of a step, from what they say of themselves.
+
+    Args:
+        step: whose tables.
+        equipment: with the store that they lie in.
+        entries: of all parts, at least one of which is there.
+        preview: show the first rows; they are read for it.
+    """
+    there = {address: entry for address, entry in entries.items() if entry}
+    first = next(iter(there))
+    metadata: dict[str, Any] = {
+        "dagster/partition_row_count": sum(entry.n_rows for entry in there.values()),
+        "failed_rows": failed_rows(there.values()),
+        "path": dg.MetadataValue.path(equipment.store.location(first)),
+        "fingerprint": there[first].fingerprint,
+    }
+    if reason := reason_of_feature(step, equipment, there):
+        metadata["reason"] = reason
+    if waiting := [address.part or address.table for address in entries if address not in there]:
+        metadata["waits_for_another_features_label"] = ", ".join(waiting)
+    if preview:
+        rows = equipment.store.read(first, schema=step.schema).head(PREVIEW_ROWS)
+        metadata["preview"] = dg.MetadataValue.md(markdown_table(rows))
+    return metadata
 
 
 def markdown_table(frame: pl.DataFrame) -> str:

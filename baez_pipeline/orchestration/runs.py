@@ -1,4 +1,4 @@
-"""Running the chain from the command line: in this process, on the same instance that the UI shows."""
+"""Running the chain in this process, on the same instance that the UI shows: `baez run`, and the job `choose`."""
 
 import contextlib
 import logging
@@ -6,20 +6,40 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.utils import make_new_run_id
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.errors import BaezError, ExperimentError
-from baez_pipeline.orchestration.build import definitions_of
+from baez_pipeline.errors import BaezError, MissingKeyError
+from baez_pipeline.orchestration import dead_runs
+from baez_pipeline.orchestration.assets import build_assets
 from baez_pipeline.orchestration.console import progress_logger
-from baez_pipeline.orchestration.jobs import is_per_feature, job_name, phases
+from baez_pipeline.orchestration.events import WE_RECORD
+from baez_pipeline.orchestration.failures import FIRST_WAIT_SECONDS
+from baez_pipeline.orchestration.jobs import build_jobs, is_per_feature, job_name, phases
+from baez_pipeline.orchestration.selection import (
+    ALL,
+    FEATURES_PER_RUN,
+    REDO_FAILED,
+    Chosen,
+    chosen_features,
+    chunks,
+    left_by_partners,
+    run_config,
+    run_tags,
+    unfinished_features,
+)
 from baez_pipeline.steps import Chain, State, build_chain
 
 HOME = ".dagster"
 OUR_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
 """In the checkout, beside the package."""
+
+ASKED_BY = "baez/asked_by"
+"""Tag of a run that another run has started: whose."""
 
 
 class RunFailed(BaezError):
@@ -52,69 +72,97 @@ def dagster_home() -> Path:
 
 @contextlib.contextmanager
 def open_instance() -> Iterator[dg.DagsterInstance]:
-    """The instance that the UI shows, in `dagster_home`; its tables are created here on first use."""
+    """The instance that the UI shows, in `dagster_home`; its tables are created here on first use.
+
+    Runs whose process was killed are recorded as failed.
+    """
     dagster_home()
+    # Read at each event; PostgreSQL's storage alone writes batches, in a tenth of the time.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
     logging.getLogger("dagster").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with dg.DagsterInstance.get() as instance:
+        dead_runs.settle(instance)
         yield instance
 
 
 def run_chain(
     equipment: Equipment,
     *,
-    features: Sequence[str] = (),
+    features: str = ALL,
     redo_failed: bool = False,
     instance: dg.DagsterInstance,
-) -> None:
+    asked_by: str | None = None,
+    features_per_run: int = FEATURES_PER_RUN,
+    first_wait: float = FIRST_WAIT_SECONDS,
+) -> Chosen | None:
     """Run the phases; what is fresh is left alone.
 
     Args:
         equipment: the experiment's.
-        features: only these in the phase `features`; all kept ones if none are given.
+        features: which ones in the phase `features`, as `selection.WORDS` says.
         redo_failed: make tables with failed rows again.
         instance: where the runs are recorded.
+        asked_by: the run that asks for these, if one does.
+        features_per_run: at most so many in one run.
+        first_wait: seconds before what a silent service has stopped is tried again.
+
+    Returns:
+        The features that were chosen; None where the experiment has no steps per feature.
 
     Raises:
         RunFailed: a step failed; what was finished before it is stored.
         Stopped: somebody stopped it (Ctrl-C).
-        ExperimentError: a feature that the roster does not keep.
+        Unfinished: the chosen features are done, and others that the results are about are not.
+        ExperimentError: a selection that means nothing, or a feature that the roster does not keep.
         MissingKeyError: a model over HTTP will be asked, and its key is not in the environment.
     """
-    chain = build_chain(equipment.experiment)
-    definitions = definitions_of(equipment, loggers={"console": progress_logger})
-    if _will_ask(chain, equipment):
-        equipment.require_keys()
-    tags = {"baez/redo_failed": "true"} if redo_failed else {}
+    runs = _Runs(equipment, instance, first_wait, {ASKED_BY: asked_by} if asked_by else {})
+    chain = runs.chain
+    _require_keys(chain, equipment)
+    chosen: Chosen | None = None
     for phase in phases(chain, equipment):
-        job = definitions.resolve_job_def(job_name(equipment.experiment, phase))
-        if phase == "results" and (missing := _without_scores(chain, equipment)):
-            raise Unfinished(
-                f"{len(missing)} of the experiment's features have no scores yet, {missing[0]} among them: "
-                "table and report wait for them. Run without --features to make them all."
-            )
         if not is_per_feature(phase):
-            _execute(job, instance, tags)
+            if phase == "results" and chosen and (missing := _without_tables(chain, equipment, chosen)):
+                raise Unfinished(
+                    f"{len(missing)} of the experiment's features have no scores yet, {missing[0]} among them: "
+                    "table and report wait for them. Run without --features to make them all."
+                )
+            runs.run(phase, redo_failed=redo_failed)
             continue
+        kept = chain.kept_features(equipment)
         # A tier follows from all features.
-        chosen = features if phase == "features" else ()
-        for start, end in _ranges(chain.kept_features(equipment), chosen):
-            _execute(
-                job,
-                instance,
-                tags | {ASSET_PARTITION_RANGE_START_TAG: start, ASSET_PARTITION_RANGE_END_TAG: end},
-            )
+        words = features if phase == "features" else ALL
+        chosen = chosen_features(words, kept, lambda: unfinished_features(chain, equipment))
+        for piece in chunks(chosen.features, features_per_run):
+            runs.run(phase, piece, redo_failed=redo_failed or chosen.redo_failed)
+        if len(chosen.features) > features_per_run:
+            # Controls whose partner was in a later run.
+            for piece in chunks(left_by_partners(chain, equipment, set(chosen.features)), features_per_run):
+                runs.run(phase, piece)
+    return chosen
+
+
+def _require_keys(chain: Chain, equipment: Equipment) -> None:
+    try:
+        equipment.require_keys()
+    except MissingKeyError:
+        # A run in which every question was answered before needs none.
+        if _will_ask(chain, equipment):
+            raise
 
 
 def _will_ask(chain: Chain, equipment: Equipment) -> bool:
-    """Whether a step that asks a model over HTTP has something to do; a run that has not needs no key."""
+    """Whether a step that asks a model over HTTP has something to do."""
     standings = {step.name: found for step, found in chain.standings(equipment) if step.asks(equipment)}
     return any(not found or any(each.state is not State.FRESH for each in found) for found in standings.values())
 
 
-def _without_scores(chain: Chain, equipment: Equipment) -> list[str]:
-    """Kept features that lack a table which the results read."""
+def _without_tables(chain: Chain, equipment: Equipment, chosen: Chosen) -> list[str]:
+    """Kept features that lack a table which the results read; none where all were run."""
     features = chain.kept_features(equipment)
+    if len(chosen.features) == len(features):
+        return []
     return [
         feature
         for feature in features
@@ -127,32 +175,40 @@ def _without_scores(chain: Chain, equipment: Equipment) -> list[str]:
     ]
 
 
-def _ranges(kept: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
-    """Runs of neighbouring features: a run takes a range, which is two end keys."""
-    unknown = sorted(set(chosen) - set(kept))
-    if unknown:
-        raise ExperimentError(
-            f"Feature {unknown[0]} is not one of the experiment's: its roster keeps {kept[0]} to {kept[-1]} "
-            f"({len(kept)} features; the table feature_sample lists them)."
+class _Runs:
+    """The runs of one experiment in this process."""
+
+    def __init__(
+        self, equipment: Equipment, instance: dg.DagsterInstance, first_wait: float, tags: dict[str, str]
+    ) -> None:
+        self.chain = build_chain(equipment.experiment)
+        self._experiment = equipment.experiment
+        self._instance = instance
+        # A run that a daemon would start again is started by whoever has started this one.
+        self._tags = {MAX_RETRIES_TAG: "0", **tags}
+        self._definitions = dg.Definitions(
+            assets=build_assets(self.chain, equipment, first_wait=first_wait),
+            jobs=build_jobs(self.chain, equipment),
+            executor=dg.in_process_executor,
+            loggers={"console": progress_logger},
         )
-    wanted = set(chosen or kept)
-    ranges: list[tuple[str, str]] = []
-    extending = False
-    for feature in kept:
-        if feature in wanted:
-            ranges = [*ranges[:-1], (ranges[-1][0], feature)] if extending else [*ranges, (feature, feature)]
-        extending = feature in wanted
-    return ranges
 
-
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
-    result = job.execute_in_process(
-        instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"console": {"config": {}}}}
-    )
-    if not result.success:
-        if any(event.is_step_failure and _was_interrupted(event) for event in result.all_events):
-            raise Stopped("Stopped. What was finished is stored, and answers are kept: run again to go on.")
-        raise RunFailed(_reason(result))
+    def run(self, phase: str, features: Sequence[str] = (), *, redo_failed: bool = False) -> None:
+        """Run a phase to its end, or raise what has stopped it."""
+        run_id = make_new_run_id()
+        tags = self._tags | dead_runs.worker_tag(run_id) | ({REDO_FAILED: "true"} if redo_failed else {})
+        config: dict[str, Any] = {"loggers": {"console": {"config": {}}}}
+        if features:
+            tags |= WE_RECORD | run_tags(features)
+            config |= run_config(features)
+        job = self._definitions.resolve_job_def(job_name(self._experiment, phase))
+        result = job.execute_in_process(
+            instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False, run_config=config
+        )
+        if not result.success:
+            if any(event.is_step_failure and _was_interrupted(event) for event in result.all_events):
+                raise Stopped("Stopped. What was finished is stored, and answers are kept: run again to go on.")
+            raise RunFailed(_reason(result))
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

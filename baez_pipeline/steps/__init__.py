@@ -21,7 +21,7 @@ from baez_pipeline.steps.results import (
 from baez_pipeline.steps.running import Progress, StepReport, families, run_step, run_steps
 from baez_pipeline.steps.scores import scores_step
 from baez_pipeline.steps.step import Check, Step, Unit, Work
-from baez_pipeline.steps.tier_labels import label_steps, tier_cost_steps
+from baez_pipeline.steps.tier_labels import label_steps, tier_cost_steps, tier_report_steps
 from baez_pipeline.steps.tiers import tier_steps
 from baez_pipeline.steps.trust import trust_steps
 
@@ -50,6 +50,7 @@ def build_chain(experiment: Experiment) -> Chain:
             label_distances(experiment),
             *ablation_steps(experiment),
             *tier_cost_steps(experiment),
+            *tier_report_steps(experiment),
             most_distant_report(experiment),
             feature_pages(experiment),
             experiment_report(experiment),

@@ -8,7 +8,7 @@ import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import SourceError
-from baez_pipeline.experiment import Split
+from baez_pipeline.experiment import NeuronpediaApiSource, Split
 from baez_pipeline.features import FeatureSource, draw_roster, index_of_key, split_examples
 from baez_pipeline.features.planted import PlantedFeature, planted_features
 from baez_pipeline.features.roster import Roster, is_planted
@@ -91,6 +91,13 @@ def _what_decides_a_split(equipment: Equipment) -> dict[str, object]:
     return equipment.experiment.split.model_dump(mode="json", exclude={"design", "negatives"})
 
 
+def _what_is_drawn_from(equipment: Equipment) -> dict[str, object]:
+    """The source, with its width where its identity does not imply it: the order of the draw follows from it."""
+    source = equipment.experiment.source
+    width = {"width": source.width} if isinstance(source, NeuronpediaApiSource) else {}
+    return {"source": equipment.source.identity, **width}
+
+
 FEATURE_SAMPLE = Step(
     name="feature_sample",
     schema=FeatureSample,
@@ -101,7 +108,7 @@ FEATURE_SAMPLE = Step(
     per_feature=False,
     reads=lambda part: (),
     depends_on=lambda equipment, part: {
-        "source": equipment.source.identity,
+        **_what_is_drawn_from(equipment),
         "sample": equipment.experiment.sample.model_dump(mode="json"),
         "controls": equipment.experiment.controls.model_dump(mode="json"),
         "split": _what_decides_a_split(equipment),

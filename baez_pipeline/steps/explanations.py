@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import NeuronpediaEngine
+from baez_pipeline.experiment.features import NEURONPEDIA_API
 from baez_pipeline.nla import explain_features
+from baez_pipeline.nla.opening import identity_of
 from baez_pipeline.steps.step import Produced, Step, Unit, Work
 from baez_pipeline.tables import NlaExplanations
 
@@ -42,6 +45,18 @@ _NO_PART_IN_AN_EXPLANATION = {
 }
 """Settings of engines about speed, and about where models are reached; which ones they are say their identities."""
 
+
+def _what_verbalizes(equipment: Equipment) -> str:
+    """The verbalizer with its revision, wherever it is served.
+
+    The identity of Neuronpedia's service, as tables have it, names the host; a mirror or a proxy of it says the same.
+    """
+    engine = equipment.experiment.nla.engine
+    if isinstance(engine, NeuronpediaEngine):
+        return identity_of(engine.model_copy(update={"base_url": NEURONPEDIA_API}))
+    return equipment.verbalizer_identity
+
+
 NLA_EXPLANATIONS = Step(
     name="nla_explanations",
     schema=NlaExplanations,
@@ -52,7 +67,7 @@ NLA_EXPLANATIONS = Step(
     reads=lambda part: ("example_splits",),
     depends_on=lambda equipment, part: {
         "subject": equipment.subject_identity,
-        "verbalizer": equipment.verbalizer_identity,
+        "verbalizer": _what_verbalizes(equipment),
         "reconstructor": equipment.reconstructor_identity,
         "nla": equipment.experiment.nla.model_dump(
             mode="json", exclude={"engine": _NO_PART_IN_AN_EXPLANATION, "subject": True}

@@ -22,6 +22,7 @@ from baez_pipeline.tables.features import (
     NlaExplanations,
 )
 from baez_pipeline.tables.graphs import GraphLabels
+from baez_pipeline.tables.history import ScoreHistory
 from baez_pipeline.tables.layers import LayerProfile, LayerTrends
 from baez_pipeline.tables.ledger import Ledger
 from baez_pipeline.tables.outcomes import Outcome
@@ -71,6 +72,7 @@ __all__ = [
     "Pages",
     "Reliability",
     "ReviewedLabels",
+    "ScoreHistory",
     "ScoreSummary",
     "ScoresByNegatives",
     "TierCosts",

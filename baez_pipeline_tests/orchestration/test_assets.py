@@ -13,10 +13,11 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from starlette.responses import JSONResponse
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.orchestration.assets import CHECK
+from baez_pipeline.orchestration.asset_checks import CHECK
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.partitions import register
 from baez_pipeline.orchestration.runs import Stopped, run_chain
+from baez_pipeline.orchestration.selection import REDO_FAILED
 from baez_pipeline.steps import build_chain, run_step
 from baez_pipeline_tests.local_services import KEY, Services, local_services, with_changes
 from baez_pipeline_tests.openai_faults import Fault, hangs, turned_away
@@ -54,13 +55,14 @@ def asking(prepared, tmp_path, monkeypatch):
         yield own.endpoint, equipment, instance
 
 
-def run(equipment, instance, selection, *features):
+def run(equipment, instance, selection, *features, **more_tags):
     definitions = definitions_of(equipment)
     job = dg.define_asset_job("chosen", selection=selection)
     with_job = dg.Definitions(assets=definitions.assets, jobs=[job], executor=dg.in_process_executor)
     ends = (features[0], features[-1]) if features else ()
     tags = dict(zip((ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG), ends, strict=False))
-    return with_job.resolve_job_def("chosen").execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    job = with_job.resolve_job_def("chosen")
+    return job.execute_in_process(instance=instance, tags=tags | more_tags, raise_on_error=False)
 
 
 def keys(*names):
@@ -166,7 +168,57 @@ def test_ctrl_c_stops_all_methods_at_once(asking):
 
     threading.Thread(target=press_when_all_hang, daemon=True).start()
     with pytest.raises(Stopped, match="answers are kept: run again to go on"):
-        run_chain(equipment, features=three(equipment), instance=instance)
+        run_chain(equipment, features=",".join(three(equipment)), instance=instance)
     assert endpoint.requests == AT_ONCE
     assert not [thread for thread in threading.enumerate() if "(read)" in thread.name]
     assert not any(stored(equipment, name) for name in METHODS)
+
+
+def evaluations(instance, name):
+    """Of the check of a step's rows, the oldest first: which feature, whether it passed, and why not."""
+    (key,) = keys(name)
+    records = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, CHECK), limit=50)
+    found = [record.event.dagster_event.event_specific_data for record in reversed(records) if record.event]
+    return [
+        (each.partition, each.passed, each.metadata["reason"].value if "reason" in each.metadata else None)
+        for each in found
+        if isinstance(each, dg.AssetCheckEvaluation)
+    ]
+
+
+def test_a_failed_label_says_why_on_its_partition_until_it_is_made_again(asking):
+    endpoint, equipment, instance = asking
+    well, chosen = endpoint.answer, dg.AssetSelection.assets(*keys("labels_baez"))
+    first, second, _ = three(equipment)
+    endpoint.answer = lambda body: ""
+    assert run(equipment, instance, chosen, first).success
+    wanted = dg.AssetRecordsFilter(*keys("labels_baez"), asset_partitions=[first])
+    (record,) = instance.fetch_materializations(wanted, limit=1).records
+    reason = record.asset_materialization.metadata["reason"].value
+    assert reason.startswith("1 of 1 rows failed, 1 of them empty")
+    assert evaluations(instance, "labels_baez") == [(None, False, None), (first, False, reason)]
+    endpoint.answer = well
+    # Another feature that goes well hides nothing.
+    assert run(equipment, instance, chosen, second).success
+    assert evaluations(instance, "labels_baez")[2:] == [(None, False, None)]
+    assert run(equipment, instance, chosen, first, second, **{REDO_FAILED: "true"}).success
+    assert evaluations(instance, "labels_baez")[3:] == [(None, True, None), (first, True, None)]
+
+
+def test_while_a_run_asks_an_endpoint_another_one_waits_for_its_turn(asking):
+    endpoint, equipment, _ = asking
+    well, let_in = endpoint.answer, []
+    with dg.instance_for_test(overrides={"concurrency": {"pools": {"default_limit": 1}}}) as instance:
+        register(instance, "article", build_chain(equipment.experiment).kept_features(equipment))
+        (pool,) = {asset.op.pool for asset in definitions_of(equipment).assets if keys("labels_baez")[0] in asset.keys}
+
+        def another_asks_to_be_let_in(body):
+            claim = instance.event_log_storage.claim_concurrency_slot(pool, "another run", f"step {len(let_in)}")
+            let_in.append(claim.is_claimed)
+            return well(body)
+
+        endpoint.answer = another_asks_to_be_let_in
+        chosen = dg.AssetSelection.assets(*keys("labels_baez"))
+        assert run(equipment, instance, chosen, *three(equipment)).success
+        assert pool.startswith("llm_127_0_0_1_")
+        assert let_in == [False] * 3

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.orchestration.assets import CHECK
+from baez_pipeline.orchestration.asset_checks import CHECK
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.reports.measures import benchmark_name
 from baez_pipeline.steps import build_chain, run_step

@@ -76,6 +76,7 @@ def rows(equipment):
     return equipment.store.read(found, schema=chain["nla_explanations"].schema)
 
 
+@pytest.mark.slow
 def test_groups_of_features_change_no_row(equipment, monkeypatch):
     explained(equipment)
     at_once = rows(equipment).sort("feature", "rank")
