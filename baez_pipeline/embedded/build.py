@@ -8,6 +8,8 @@ make the data of several blocks, `data/layers/`.
 
 import argparse
 import tempfile
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 from baez_pipeline.embedded import DATA
@@ -43,19 +45,19 @@ def build_embedded_data(
         articles: use only this many (for a trial run).
     """
     settings = settings or BuildSettings()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = work or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        if "corpus" in stages:
-            _write_corpus(folder, articles, gguf, seed=settings.seed)
-        if "compute" in stages:
-            compute(folder, device=device, settings=settings, gguf=gguf)
-        if "write" in stages:
-            # Imported here: the stage `compute` must run where polars is not installed.
-            from baez_pipeline.embedded.write import write_shipped_files
 
-            _, tokenizer = load_smollm2(gguf)
-            write_shipped_files(folder, output, tokenizer)
+    def write(folder: Path) -> None:
+        # Imported here: the stage `compute` must run where polars is not installed.
+        from baez_pipeline.embedded.write import write_shipped_files
+
+        write_shipped_files(folder, output, load_smollm2(gguf)[1])
+
+    steps: dict[str, Callable[[Path], None]] = {
+        "corpus": partial(_write_corpus, articles=articles, gguf=gguf, seed=settings.seed),
+        "compute": partial(compute, device=device, settings=settings, gguf=gguf),
+        "write": write,
+    }
+    _run_stages(steps, stages, work)
 
 
 def build_layers_data(
@@ -70,22 +72,31 @@ def build_layers_data(
 ) -> None:
     """Build the shipped data of several blocks, or run some stages of it. Arguments: see `build_embedded_data`."""
     settings = settings or LayerSettings()
+
+    def write(folder: Path) -> None:
+        # Imported here: the stage `compute` must run where polars is not installed.
+        from baez_pipeline.embedded.layers_write import write_layers
+
+        write_layers(folder, output, load_smollm2(gguf)[1])
+
+    steps: dict[str, Callable[[Path], None]] = {
+        "corpus": partial(_write_corpus, articles=articles, gguf=gguf, seed=settings.seed),
+        "compute": partial(compute_layers, device=device, settings=settings, gguf=gguf),
+        "write": write,
+    }
+    _run_stages(steps, stages, work)
+
+
+def _run_stages(steps: Mapping[str, Callable[[Path], None]], stages: Collection[str], work: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        if "corpus" in stages:
-            _write_corpus(folder, articles, gguf, seed=settings.seed)
-        if "compute" in stages:
-            compute_layers(folder, device=device, settings=settings, gguf=gguf)
-        if "write" in stages:
-            # Imported here: the stage `compute` must run where polars is not installed.
-            from baez_pipeline.embedded.layers_write import write_layers
-
-            _, tokenizer = load_smollm2(gguf)
-            write_layers(folder, output, tokenizer)
+        for stage, step in steps.items():
+            if stage in stages:
+                step(folder)
 
 
-def _write_corpus(folder: Path, articles: int | None, gguf: Path | None, *, seed: int) -> None:
+def _write_corpus(folder: Path, *, articles: int | None, gguf: Path | None, seed: int) -> None:
     _, tokenizer = load_smollm2(gguf)
     build_corpus(read_articles()[:articles], tokenizer, seed=seed).save(folder / CORPUS_FILE)
 

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.llm.blocks import body_up_to
+from baez_pipeline.progress import tracked
 
 
 @torch.inference_mode()

@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.judge_controls import Planted, Window, planted_features
 from baez_pipeline.embedded.judge_model import ADAPTER
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.llm.smollm2 import IDENTITY
+from baez_pipeline.progress import tracked
 from baez_pipeline.scoring.judge_threshold import CALIBRATION, Question, Threshold
 from baez_pipeline.scoring.likelihood_judge import log_likelihood_ratios
 from baez_pipeline.store import short_hash

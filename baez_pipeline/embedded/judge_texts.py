@@ -15,8 +15,8 @@ from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.embedded.corpus import GENSIM_VERSION
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.errors import MissingPackageError
+from baez_pipeline.progress import tracked
 
 LEXICONS = DATA / "judge_lexicons.txt"
 NO_TOPIC = -1

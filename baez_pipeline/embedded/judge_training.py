@@ -26,9 +26,9 @@ from baez_pipeline.embedded.judge_lessons import Teacher
 from baez_pipeline.embedded.judge_model import ADAPTER, JudgeModel, save_adapter
 from baez_pipeline.embedded.judge_texts import Topic, news_texts, training_topics, written_texts
 from baez_pipeline.embedded.judge_words import TextWords, index_words
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.errors import BaezError
 from baez_pipeline.llm.smollm2 import IDENTITY, load_smollm2
+from baez_pipeline.progress import tracked
 
 _WORKERS = 14
 _LONGEST_LABEL = 18

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from baez_pipeline.embedded import DATA
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.errors import SourceError
+from baez_pipeline.progress import tracked
 
 # sparsify prints a line on import where Triton is not installed, which is everywhere without a GPU.
 with contextlib.redirect_stdout(io.StringIO()):

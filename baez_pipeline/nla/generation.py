@@ -5,7 +5,6 @@ decode together, and a finished row's slot goes to the next vector that waits. `
 `decoding_batch` the slots at work, `stopping` where a text ends, `sampling` how a token is drawn.
 """
 
-import gc
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from baez_pipeline.embedded.progress import tracked
 from baez_pipeline.nla.decoding import ArchitectureError, Decoder
 from baez_pipeline.nla.decoding_batch import Batch, Generated, Vector
+from baez_pipeline.nla.memory import free_memory
 from baez_pipeline.nla.slots import Prompt
 from baez_pipeline.nla.stopping import Stopping
+from baez_pipeline.progress import tracked
 
 __all__ = ["ArchitectureError", "Generated", "Generation", "Prompt"]
 
@@ -91,8 +91,7 @@ class Generation:
             yield from self._until_memory_ends(waiting, slots)
             if waiting:
                 # Outside the handler: there the exception still holds what filled the memory.
-                gc.collect()
-                torch.cuda.empty_cache()
+                free_memory()
                 self.batch_size = slots // 2
                 logger.warning("Out of memory with %d rows at once; going on with %d.", slots, self.batch_size)
 

@@ -8,7 +8,6 @@ are float32. An adapter's base is small: it is float32 on either, so that both g
 
 import contextlib
 import copy
-import gc
 import logging
 import re
 import warnings
@@ -128,13 +127,6 @@ def check_has_block(config: Config, *, layer: int, folder: Path) -> None:
             f"Block {layer} is to be read (nla.layer), and the model in {folder} has blocks 0 to "
             f"{config.num_hidden_layers - 1}."
         )
-
-
-def free_memory() -> None:
-    """Give memory back that nothing refers to: a GPU's does not come back before Python's cycles are collected."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def short(error: Exception) -> str:

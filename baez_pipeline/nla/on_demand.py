@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baez_pipeline.nla.engine import Explanation, Rebuilder, Subject, VectorVerbalizer
-from baez_pipeline.nla.loading import free_memory
+from baez_pipeline.nla.memory import free_memory
 from baez_pipeline.nla.reconstructor import Faithfulness
 
 Model = TypeVar("Model")

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from baez_pipeline.embedded import BLOCK, WINDOW_TOKENS
-from baez_pipeline.embedded.progress import tracked
+from baez_pipeline.progress import tracked
 from baez_pipeline.small_nla.passages import NEWS, STYLED, SUBJECTS, WIKIPEDIA, Passage
 from baez_pipeline.small_nla.targets import explanation_text
 from baez_pipeline.small_nla.topic_words import TopicWords

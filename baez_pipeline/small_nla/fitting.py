@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baez_pipeline.embedded.progress import tracked
+from baez_pipeline.progress import tracked
 
 _SAVE_EVERY_SECONDS = 60.0
 _RISE = 0.04

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from baez_pipeline.embedded.progress import tracked
+from baez_pipeline.progress import tracked
 from baez_pipeline.small_nla.adapters import adapt, compile_blocks, merge, parameters_of, save_adapters, uncompiled
 from baez_pipeline.small_nla.examples import Examples
 from baez_pipeline.small_nla.fitting import Budget, fit

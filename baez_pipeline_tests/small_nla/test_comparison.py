@@ -103,6 +103,7 @@ def test_the_wording_is_what_the_second_paragraph_quotes():
     assert quoted_wording("one paragraph") == []
 
 
+@pytest.mark.slow
 def test_the_shipped_reconstructor_tells_texts_of_their_own_positions_from_others(smollm2):
     model, tokenizer = smollm2
     positions = held_out_positions(model, tokenizer, TopicWords([*CONTEXTS] * 3), windows_each=1)
