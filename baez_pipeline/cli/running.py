@@ -131,7 +131,10 @@ def _print_results(equipment: Equipment) -> None:
     console.print(
         reports.as_text(reports.method_table(summary, verdicts, confidence=statistics.confidence)), markup=False
     )
-    for page in (reports.EXPERIMENT_REPORT, reports.MOST_DISTANT_REPORT, reports.FEATURE_INDEX):
+    pages = [reports.EXPERIMENT_REPORT, reports.MOST_DISTANT_REPORT, reports.FEATURE_INDEX]
+    if "tiers" in equipment.experiment.labeling.methods:
+        pages.append(reports.TIER_REPORT)
+    for page in pages:
         console.print(equipment.store.page_location(page), soft_wrap=True)
     if equipment.pays:
         console.print(spent_sentence(equipment))

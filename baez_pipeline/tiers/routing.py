@@ -29,6 +29,8 @@ NULLS_OF: Mapping[WindowKind, tuple[str, ...]] = {
 }
 """The nulls that a window must beat, all of them."""
 
+_SMALLEST_SHOWN = 0.001
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -112,7 +114,8 @@ def _by_nulls(row: Mapping[str, Any], settings: Tiers) -> Found:
     if row["p"] is None:
         why = "has no null: too few windows off the peak, or too few donors"
         return Found(standing="in doubt", why=why, margin=None, reach=None)
-    said = f"r = {row['r']:.2f}, tau = {row['tau']:.2f}, q = {row['q']:.3f}"
+    q = f"q = {row['q']:.3f}" if row["q"] >= _SMALLEST_SHOWN else f"q < {_SMALLEST_SHOWN}"
+    said = f"r = {row['r']:.2f}, tau = {row['tau']:.2f}, {q}"
     standing, why = _standing(row, settings.fdr, floor=1 / (settings.most_draws + 1))
     reach = None if row["z"] is None else row["z"] + (row["r_high"] - row["r"]) / row["sd"]
     return Found(standing=standing, why=f"{why} ({said})", margin=row["z"], reach=reach)
