@@ -33,6 +33,7 @@ def test_active_are_the_tokens_that_the_rule_finds_a_part_of():
     assert active_positions(re.compile(r"\b\w+(?= began\b)"), tokens) == [8, 9]
 
 
+@pytest.mark.slow
 def test_every_planted_feature_has_windows_of_every_kind(planted):
     for feature in planted:
         assert len(feature.tests) == len(feature.tests_marked_elsewhere) == len(feature.others) == 10
@@ -43,6 +44,7 @@ def test_every_planted_feature_has_windows_of_every_kind(planted):
             assert window.marked
 
 
+@pytest.mark.slow
 def test_the_planted_feature_is_silent_in_its_negatives_and_where_fuzz_marks_silent_tokens(planted):
     for feature in planted:
         for window in (*feature.others, *feature.silent):

@@ -90,6 +90,7 @@ def test_groups_of_features_change_no_row(equipment, monkeypatch):
     assert rows(again).sort("feature", "rank").select(texts).equals(at_once.select(texts))
 
 
+@pytest.mark.slow
 def test_a_stop_loses_at_most_the_group_in_work(equipment, monkeypatch):
     monkeypatch.setattr(pair, "PEAKS_AT_ONCE", 2 * TRAIN)
     loads = []
