@@ -6,19 +6,19 @@ Layout (as `embedded/build.py` writes it, row schemas as in Neuronpedia's export
 """
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.errors import SourceError
+from baez_pipeline.features.built_folder import file_hashes, is_active, read_activity, read_table, tables_hash
 from baez_pipeline.features.source import check_index, feature_key
-from baez_pipeline.store import hash_of
 from baez_pipeline.tables import ActivationRow, FeatureRecords
 
+_COMMAND = "baez embedded build"
 _ACTIVATION_COLUMNS = list(ActivationRow.columns())
 # The donors of an experiment, which are asked for by whoever draws, plants or splits. A record takes about 0.1 MB.
 _RECORDS_IN_MEMORY = 128
@@ -28,10 +28,10 @@ _EMPTY_ROW = FeatureRecords.create_empty()
 class LocalSae:
     """Features of the SAE in a folder."""
 
-    def __init__(self, folder: Path, features: pl.DataFrame, provenance: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, features: pl.DataFrame, hashes: dict[str, str]) -> None:
         self._folder = folder
         self._features = features
-        self._provenance = provenance
+        self._hashes = hashes
         self._source_id = str(features["layer"][0])
         self._validated = functools.lru_cache(_RECORDS_IN_MEMORY)(self._read_record)
 
@@ -49,7 +49,7 @@ class LocalSae:
                 f"No activations-*.parquet in {folder}: expected a folder as `baez embedded build` writes it."
             )
         try:
-            features = _read(folder / "features.parquet").sort(pl.col("index").cast(pl.Int64))
+            features = read_table(folder / "features.parquet", command=_COMMAND).sort(pl.col("index").cast(pl.Int64))
         except pl.exceptions.PolarsError as error:
             raise SourceError(
                 f"{folder / 'features.parquet'} needs a column index of whole numbers: {error}"
@@ -60,21 +60,12 @@ class LocalSae:
             raise SourceError(
                 f"{folder / 'features.parquet'} must have one row for each index from 0 on, without gaps."
             )
-        try:
-            provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-            _ = {name: said["sha256"] for name, said in provenance["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SourceError(
-                f"{folder / 'provenance.json'} is missing or not JSON that gives each file's sha256: {error!r}"
-            ) from error
-        return cls(folder, features, provenance)
+        return cls(folder, features, file_hashes(folder))
 
     @property
     def identity(self) -> str:
         """Source id and the hash of the activation files, so that a rebuilt folder is another source."""
-        hashes = {name: said["sha256"] for name, said in sorted(self._provenance["files"].items())}
-        named = "".join(f"{name}:{value}" for name, value in hashes.items() if name.endswith(".parquet"))
-        return f"{self._source_id} {hash_of(named)[:12]}"
+        return f"{self._source_id} {tables_hash(self._hashes)}"
 
     @property
     def source_id(self) -> str:
@@ -118,29 +109,17 @@ class LocalSae:
         active = self._activity.get(data_index)
         if active is None:
             return None
-        byte, bit = divmod(index, 8)
-        return not active[byte] >> bit & 1
+        return not is_active(active, index)
 
     @functools.cached_property
     def _rows(self) -> dict[tuple[object, ...], pl.DataFrame]:
-        activations = pl.concat([_read(part) for part in _activation_files(self._folder)])
+        activations = pl.concat([read_table(part, command=_COMMAND) for part in _activation_files(self._folder)])
         return activations.select("index", *_ACTIVATION_COLUMNS).partition_by("index", as_dict=True, include_key=False)
 
     @functools.cached_property
     def _activity(self) -> dict[str, bytes]:
-        # A bitmap per window, little bit order: feature i is bit i % 8 of byte i // 8.
-        frame = _read(self._folder / "window_activity.parquet")
-        return dict(zip(frame["dataIndex"], frame["activeFeatures"], strict=True))
+        return read_activity(self._folder, command=_COMMAND)
 
 
 def _activation_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("activations-*.parquet"))
-
-
-def _read(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise SourceError(f"{path} is missing: expected a folder as `baez embedded build` writes it.")
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path} is damaged ({error}): restore it, or build the folder anew.") from error

@@ -6,7 +6,6 @@ with an activation.
 """
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,13 +15,15 @@ import polars as pl
 
 from baez_pipeline.embedded import DATA
 from baez_pipeline.errors import SourceError
+from baez_pipeline.features.built_folder import file_hashes, is_active, read_activity, read_table, tables_hash
 from baez_pipeline.features.source import check_index, feature_key
-from baez_pipeline.store import hash_of
 from baez_pipeline.tables import FeatureRecords
 
 LAYERS_DATA = DATA / "layers"
 """The folder that the package ships."""
 _NO_RECORD = FeatureRecords.create_empty()
+
+_COMMAND = "baez embedded build --layers"
 
 
 class SaeLayers:
@@ -54,18 +55,10 @@ class SaeLayers:
             SourceError: a file is missing or damaged, or the folder lacks one of the layers.
         """
         folder = folder or LAYERS_DATA
-        every = _read(folder / "features.parquet")
+        every = read_table(folder / "features.parquet", command=_COMMAND)
         if missing := {"modelId", "layer", "index"} - set(every.columns):
             raise SourceError(f"{folder / 'features.parquet'} lacks the columns {', '.join(sorted(missing))}.")
-        try:
-            hashes = {
-                name: str(said["sha256"])
-                for name, said in json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["files"].items()
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SourceError(
-                f"{folder / 'provenance.json'} is missing or not JSON that gives each file's sha256: {error!r}"
-            ) from error
+        hashes = file_hashes(folder)
         block = pl.col("layer").str.split("-").list.first().cast(pl.Int64, strict=False)
         every = every.with_row_index("place").with_columns(block=block)
         known = every["block"].unique().drop_nulls().sort().to_list()
@@ -79,8 +72,7 @@ class SaeLayers:
     @property
     def identity(self) -> str:
         """The layers and the hash of the files, so that a rebuilt folder is another source."""
-        named = "".join(f"{name}:{value}" for name, value in sorted(self._hashes.items()) if name.endswith(".parquet"))
-        return f"{self.source_id} of {', '.join(self._blocks)} {hash_of(named)[:12]}"
+        return f"{self.source_id} of {', '.join(self._blocks)} {tables_hash(self._hashes)}"
 
     @property
     def source_id(self) -> str:
@@ -143,30 +135,18 @@ class SaeLayers:
         active = self._activity.get(data_index)
         if active is None:
             return None
-        byte, bit = divmod(int(self._features["place"][index]), 8)
-        return not active[byte] >> bit & 1
+        return not is_active(active, int(self._features["place"][index]))
 
     @functools.cached_property
     def _examples(self) -> dict[tuple[object, ...], pl.DataFrame]:
-        examples = _read(self._folder / "examples.parquet")
+        examples = read_table(self._folder / "examples.parquet", command=_COMMAND)
         return examples.partition_by("place", as_dict=True, include_key=False)
 
     @functools.cached_property
     def _windows(self) -> dict[str, dict[str, Any]]:
-        windows = _read(self._folder / "windows.parquet")
+        windows = read_table(self._folder / "windows.parquet", command=_COMMAND)
         return {row["dataIndex"]: row for row in windows.iter_rows(named=True)}
 
     @functools.cached_property
     def _activity(self) -> dict[str, bytes]:
-        # A bitmap per window, little bit order: place i is bit i % 8 of byte i // 8.
-        frame = _read(self._folder / "window_activity.parquet")
-        return dict(zip(frame["dataIndex"], frame["activeFeatures"], strict=True))
-
-
-def _read(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise SourceError(f"{path} is missing: expected a folder as `baez embedded build --layers` writes it.")
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path} is damaged ({error}): restore it, or build the folder anew.") from error
+        return read_activity(self._folder, command=_COMMAND)

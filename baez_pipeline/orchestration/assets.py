@@ -31,7 +31,8 @@ from baez_pipeline.orchestration.partitions import feature_partitions, register
 from baez_pipeline.orchestration.pools import pool_of
 from baez_pipeline.orchestration.selection import FEATURES_PER_RUN, REDO_FAILED, RESOURCE, SELECTION, Selection, chunks
 from baez_pipeline.reports import FEATURE_INDEX
-from baez_pipeline.steps import Chain, Progress, State, Step, StepReport, families, run_steps
+from baez_pipeline.steps import Chain, Progress, State, Step, StepReport, Unit, families, run_steps
+from baez_pipeline.steps.survey import Survey
 from baez_pipeline.store import Address
 from baez_pipeline.tables import Pages
 
@@ -135,8 +136,9 @@ def make_of_features(
         with Recorder(context, chain, equipment) as recorder:
             if told:
                 # For a range that Dagster has chosen it did so itself.
+                survey = Survey(chain, equipment)
                 for step in steps:
-                    recorder.plan(step, [each for each in piece if not _is_done(chain, step, equipment, each)])
+                    recorder.plan(step, [each for each in piece if not _is_done(survey, chain, step, equipment, each)])
 
             def note(progress: Progress, recorder: Recorder = recorder) -> None:
                 if progress.unit.feature and progress.feature_finished:
@@ -152,10 +154,10 @@ def make_of_features(
     return features
 
 
-def _is_done(chain: Chain, step: Step, equipment: Equipment, feature: str) -> bool:
+def _is_done(survey: Survey, chain: Chain, step: Step, equipment: Equipment, feature: str) -> bool:
     addresses = chain.addresses(step, equipment, [feature])
-    states = (chain.state(step, equipment, feature, address.part)[0] for address in addresses)
-    return all(state is State.FRESH for state in states)
+    standings = (survey.standing(step, Unit(feature, address.part)) for address in addresses)
+    return all(standing.state is State.FRESH for standing in standings)
 
 
 def _made_of_all(
