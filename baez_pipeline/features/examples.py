@@ -33,19 +33,22 @@ class TextsSeen:
     """
 
     def __init__(self) -> None:
-        self._texts: list[tuple[str, int]] = []
+        self._long_texts: list[str] = []
+        self._texts: set[str] = set()
 
     def hold_a_copy(self, tokens: Sequence[str]) -> bool:
         """Whether the text is a copy of one that was added."""
         text, length = _plain(tokens)
-        return any(
-            text == other or (min(length, others_length) >= _SHORTEST_COPY and (text in other or other in text))
-            for other, others_length in self._texts
-        )
+        if text in self._texts:
+            return True
+        return length >= _SHORTEST_COPY and any(text in other or other in text for other in self._long_texts)
 
     def add(self, tokens: Sequence[str]) -> None:
         """From now on other texts are compared with this one, too."""
-        self._texts.append(_plain(tokens))
+        text, length = _plain(tokens)
+        self._texts.add(text)
+        if length >= _SHORTEST_COPY:
+            self._long_texts.append(text)
 
 
 def distinct_examples(record: pl.DataFrame) -> pl.DataFrame:
@@ -71,20 +74,24 @@ def distinct_examples(record: pl.DataFrame) -> pl.DataFrame:
     return ranked.filter(pl.Series(_first_of_copies(ranked["tokens"].to_list()), dtype=pl.Boolean))
 
 
-def silent_contexts(record: pl.DataFrame) -> pl.DataFrame:
+def silent_contexts(record: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
     """Contexts in which the source found the feature silent: rows of zeros (ActivationRow columns).
 
-    Distinct as examples are, and none of them a text of an example.
+    Distinct as examples are, and none of them a text or a context of an example.
+
+    Args:
+        record: one row of FeatureRecords.
+        examples: its `distinct_examples`.
     """
     zeros = (
         readable_rows(record)
         .filter(pl.col("maxValue") == 0, pl.col("minValue") == 0)
+        .filter(~pl.col("dataIndex").is_in(examples["dataIndex"].implode()))
         .sort("dataIndex")
         .unique("dataIndex", keep="first", maintain_order=True)
     )
     if zeros.is_empty():
         return zeros
-    examples = distinct_examples(record)
     first = _first_of_copies([*examples["tokens"].to_list(), *zeros["tokens"].to_list()])[examples.height :]
     has_text = [bool(text_places(tokens)) for tokens in zeros["tokens"].to_list()]
     return zeros.filter(pl.Series(first, dtype=pl.Boolean) & pl.Series(has_text, dtype=pl.Boolean))

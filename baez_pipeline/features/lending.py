@@ -29,11 +29,9 @@ class Lender:
     """dataIndex -> row of `contexts`."""
 
     @classmethod
-    def of(cls, record: pl.DataFrame, peak: Peak, *, donor: int | None) -> Self:
-        """Read out of one row of FeatureRecords."""
-        examples = with_peaks(distinct_examples(record), peak)
-        silent = silent_contexts(record).filter(~pl.col("dataIndex").is_in(examples["dataIndex"].implode()))
-        contexts = pl.concat([examples, silent], how="diagonal")
+    def of(cls, record: pl.DataFrame, examples: pl.DataFrame, peak: Peak, *, donor: int | None) -> Self:
+        """Read out of one row of FeatureRecords and its `distinct_examples`."""
+        contexts = pl.concat([with_peaks(examples, peak), silent_contexts(record, examples)], how="diagonal")
         row_of = {name: row for row, name in enumerate(contexts["dataIndex"])}
         return cls(donor=donor, contexts=contexts, n_examples=examples.height, row_of=row_of)
 
@@ -61,4 +59,4 @@ def donor_of(source: FeatureSource, index: int, peak: Peak) -> Lender | None:
         SourceError: its record cannot be read.
     """
     record = source.record(index)
-    return Lender.of(record, peak, donor=index) if record is not None else None
+    return Lender.of(record, distinct_examples(record), peak, donor=index) if record is not None else None

@@ -15,6 +15,8 @@ from baez_pipeline.features.source import FeatureSource
 
 # All features of an experiment have the same donors, but for one that is a donor itself: it has the others.
 _CORPORA_IN_MEMORY = 2
+# As many as the largest vocabularies have tokens, 100 bytes each.
+_PIECES_IN_MEMORY = 2**18
 
 
 class Corpus:
@@ -94,5 +96,9 @@ def _pieces_of(texts: Iterable[Sequence[str]]) -> set[str]:
 
 def _word_pieces(tokens: Sequence[str]) -> list[str]:
     """The tokens in lower case, without the space before a word, for which some tokenizers write ▁ or Ġ."""
-    pieces = [token.strip(" \n\t▁Ġ").lower() for token in tokens if token not in SPECIAL_TOKENS]
-    return [piece for piece in pieces if piece]
+    return [piece for piece in map(_word_piece, tokens) if piece]
+
+
+@functools.lru_cache(_PIECES_IN_MEMORY)
+def _word_piece(token: str) -> str:
+    return "" if token in SPECIAL_TOKENS else token.strip(" \n\t▁Ġ").lower()

@@ -16,13 +16,10 @@ from baez_pipeline.embedded import DATA
 from baez_pipeline.errors import SourceError
 from baez_pipeline.features.built_folder import file_hashes, is_active, read_activity, read_table, tables_hash
 from baez_pipeline.features.source import check_index, feature_key
+from baez_pipeline.store.checking import validated
 from baez_pipeline.tables import ActivationRow, FeatureRecords
 
 _COMMAND = "baez embedded build"
-_ACTIVATION_COLUMNS = list(ActivationRow.columns())
-# The donors of an experiment, which are asked for by whoever draws, plants or splits. A record takes about 0.1 MB.
-_RECORDS_IN_MEMORY = 128
-_EMPTY_ROW = FeatureRecords.create_empty()
 
 
 class LocalSae:
@@ -33,7 +30,6 @@ class LocalSae:
         self._features = features
         self._hashes = hashes
         self._source_id = str(features["layer"][0])
-        self._validated = functools.lru_cache(_RECORDS_IN_MEMORY)(self._read_record)
 
     @classmethod
     @functools.cache
@@ -60,7 +56,7 @@ class LocalSae:
             raise SourceError(
                 f"{folder / 'features.parquet'} must have one row for each index from 0 on, without gaps."
             )
-        return cls(folder, features, file_hashes(folder))
+        return cls(folder, _as_records(features, folder / "features.parquet"), file_hashes(folder))
 
     @property
     def identity(self) -> str:
@@ -88,20 +84,12 @@ class LocalSae:
     def record(self, index: int) -> pl.DataFrame | None:
         """One row of FeatureRecords; the activations of a dead feature are an empty list."""
         check_index(index, width=self.width, source_id=self._source_id)
-        return self._validated(index)
-
-    def _read_record(self, index: int) -> pl.DataFrame:
+        row = self._features.slice(index, 1)
         rows = self._rows.get((str(index),))
-        examples = (
-            rows.sort(["maxValue", "dataIndex"], descending=[True, False]).to_struct().implode()
-            if rows is not None
-            else pl.Series([[]], dtype=_EMPTY_ROW.schema["activations"])
-        )
-        row = self._features.slice(index, 1).with_columns(
-            feature=pl.lit(feature_key(self._source_id, index)),
-            activations=pl.Series(examples),
-        )
-        return FeatureRecords.validate(row.select(_EMPTY_ROW.columns), cast=True)
+        if rows is None:
+            return row
+        strongest_first = rows.sort(["maxValue", "dataIndex"], descending=[True, False])
+        return row.with_columns(activations=pl.Series(strongest_first.to_struct().implode()))
 
     def is_silent(self, index: int, data_index: str) -> bool | None:
         """Whether the feature is silent in the whole context; None for a context whose activity is not kept."""
@@ -113,12 +101,30 @@ class LocalSae:
 
     @functools.cached_property
     def _rows(self) -> dict[tuple[object, ...], pl.DataFrame]:
-        activations = pl.concat([read_table(part, command=_COMMAND) for part in _activation_files(self._folder)])
-        return activations.select("index", *_ACTIVATION_COLUMNS).partition_by("index", as_dict=True, include_key=False)
+        # Checked here for all of them, since a record by itself takes 20 ms to check.
+        parts = [_read_activations(part) for part in _activation_files(self._folder)]
+        return pl.concat(parts).partition_by("index", as_dict=True, include_key=False)
 
     @functools.cached_property
     def _activity(self) -> dict[str, bytes]:
         return read_activity(self._folder, command=_COMMAND)
+
+
+def _as_records(features: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """FeatureRecords without activation rows."""
+    keys = [feature_key(features["layer"][0], index) for index in range(features.height)]
+    none = pl.lit([], dtype=FeatureRecords.create_empty().schema["activations"])
+    return validated(
+        features.with_columns(feature=pl.Series(keys), activations=none), schema=FeatureRecords, what=str(path)
+    )
+
+
+def _read_activations(path: Path) -> pl.DataFrame:
+    rows = read_table(path, command=_COMMAND)
+    if "index" not in rows.columns:
+        raise SourceError(f"{path} lacks the column index: expected a file as `{_COMMAND}` writes it.")
+    checked = validated(rows.drop("index"), schema=ActivationRow, what=str(path))
+    return checked.with_columns(index=rows["index"].cast(pl.String))
 
 
 def _activation_files(folder: Path) -> list[Path]:

@@ -11,13 +11,12 @@ the examples may well be one in which the feature is active.
 """
 
 import functools
-import itertools
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from baez_pipeline.draws import seeded_order
 from baez_pipeline.experiment import Split
@@ -57,11 +56,12 @@ _Place = Callable[[Mapping[str, Any]], int]
 
 
 def choose_negatives(
-    record: pl.DataFrame,
+    own: Lender,
     donors: Sequence[int],
     source: FeatureSource,
     split: Split,
     *,
+    feature: str,
     is_silent: Callable[[str], bool | None],
     seed: int,
 ) -> list[Negative]:
@@ -71,10 +71,11 @@ def choose_negatives(
     feature and its donors alone.
 
     Args:
-        record: one row of FeatureRecords.
+        own: the contexts of the feature's own record.
         donors: feature indices, in the order in which they are tried.
         source: asked for the donors' records.
         split: how many of each kind, and the window.
+        feature: the feature's key, which the draws follow from.
         is_silent: of a context by dataIndex, whether the feature is silent in it; None = cannot tell.
         seed: of the draws.
 
@@ -85,8 +86,7 @@ def choose_negatives(
         SourceError: a donor's record cannot be read.
     """
     source.fetch_ahead(donors)
-    feature, wanted = record["feature"].item(), split.negatives
-    own = Lender.of(record, split.peak, donor=None)
+    wanted = split.negatives
     lenders = [lender for index in donors if (lender := donor_of(source, index, split.peak)) is not None]
     chooser = _Chooser(own, split, is_silent)
     in_random_order = functools.partial(_in_random_order, own, lenders, seed, feature)
@@ -163,11 +163,16 @@ def _in_random_order(own: Lender, lenders: Sequence[Lender], seed: int, feature:
     """The silent contexts of the feature's own record, then one context of each donor, then a second of each, ..."""
     for name in seeded_order(own.silent, seed, "silent", feature):
         yield _Candidate(own, name)
-    drawn = [seeded_order(lender.row_of, seed, "random", feature, lender.donor) for lender in lenders]
-    for turn in itertools.zip_longest(*drawn):
-        for lender, name in zip(lenders, turn, strict=True):
-            if name is not None:
-                yield _Candidate(lender, name)
+
+    # Whoever takes ten seldom comes to the last of fifty donors.
+    @functools.cache
+    def drawn(lender: Lender) -> Sequence[str]:
+        return seeded_order(lender.row_of, seed, "random", feature, lender.donor)
+
+    for turn in range(max((len(lender.row_of) for lender in lenders), default=0)):
+        for lender in lenders:
+            if turn < len(lender.row_of):
+                yield _Candidate(lender, drawn(lender)[turn])
 
 
 def _peaks(lenders: Sequence[Lender], seed: int, feature: str) -> Iterator[_Candidate]:
@@ -189,10 +194,16 @@ def _likest_first(own: Lender, corpus: Corpus, likeness: Likeness) -> Iterator[_
     """The contexts that share a word with the examples, the most like them first."""
     contexts = [*corpus.contexts, *((own, name) for name in own.silent)]
     scores = np.concatenate([likeness.of_corpus(), likeness.of(own.silent_texts)])
-    ranked = sorted(zip(-scores.round(9), contexts, strict=True), key=lambda item: (item[0], item[1][1]))
-    for negative_score, (lender, name) in ranked:
-        if negative_score < 0:
-            yield _Candidate(lender, name)
+    likest = [
+        (negative_score, name, place)
+        for place, (negative_score, (_, name)) in enumerate(zip((-scores.round(9)).tolist(), contexts, strict=True))
+        if negative_score < 0
+    ]
+    # A heap, since a few of thousands are taken.
+    heapq.heapify(likest)
+    while likest:
+        _, name, place = heapq.heappop(likest)
+        yield _Candidate(contexts[place][0], name)
 
 
 def _drawn_place(context: Mapping[str, Any], *, seed: int, feature: str) -> int:

@@ -8,9 +8,12 @@ import polars as pl
 from baez_pipeline.experiment import Split
 from baez_pipeline.features.designs import train_and_test
 from baez_pipeline.features.examples import distinct_examples, document_of, shown_window
+from baez_pipeline.features.lending import Lender
 from baez_pipeline.features.negatives import Negative, choose_negatives
 from baez_pipeline.features.source import FeatureSource
 from baez_pipeline.tables import ExampleSplits
+
+_COLUMNS = ExampleSplits.create_empty().schema
 
 
 def split_examples(
@@ -40,14 +43,14 @@ def split_examples(
             record cannot be read.
     """
     feature = record["feature"].item()
-    chosen = train_and_test(distinct_examples(record), split, feature=feature, seed=seed)
+    examples = distinct_examples(record)
+    chosen = train_and_test(examples, split, feature=feature, seed=seed)
     rows = [_positive(example, split) for example in chosen.iter_rows(named=True)]
-    negatives = choose_negatives(record, donors, source, split, is_silent=is_silent, seed=seed)
+    own = Lender.of(record, examples, split.peak, donor=None)
+    negatives = choose_negatives(own, donors, source, split, feature=feature, is_silent=is_silent, seed=seed)
     rows += [_negative(negative, split) | {"rank": rank} for rank, negative in enumerate(negatives, start=1)]
-    table = pl.DataFrame(
-        [row | {"feature": feature} for row in rows], schema=ExampleSplits.create_empty().schema, orient="row"
-    )
-    return ExampleSplits.validate(table)
+    # Checked when it is stored, many features together: one by one it takes as long as the draws.
+    return pl.DataFrame([row | {"feature": feature} for row in rows], schema=_COLUMNS, orient="row")
 
 
 def _positive(example: Mapping[str, Any], split: Split) -> dict[str, Any]:

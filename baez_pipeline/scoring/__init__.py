@@ -8,7 +8,7 @@ and torch take seconds. A new one is a module, its line in `open_benchmark` and 
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -24,6 +24,7 @@ from baez_pipeline.tables import JudgedExamples, Outcome
 if TYPE_CHECKING:
     from baez_pipeline.embedding import SentenceEmbedder
     from baez_pipeline.scoring.classifier import AskedJudge
+    from baez_pipeline.scoring.examples import ShownExample
     from baez_pipeline.scoring.judgement import Benchmark, Judgement
 
 __all__ = ["judge_labels", "open_benchmark"]
@@ -115,26 +116,40 @@ def judge_labels(
     """
     by_feature = splits.partition_by("feature", as_dict=True)
 
-    async def judge(label: dict[str, Any]) -> tuple[str, str, int, pl.DataFrame]:
-        own_splits = by_feature.get((label["feature"],))
-        judgements = [] if own_splits is None else await _judge_label(benchmark, label, own_splits, seed=seed)
-        if not judgements:
-            raise TableError(
-                f"example_splits holds neither test examples nor negatives of feature {label['feature']}, whose label "
-                "is to be scored: make that table first."
-            )
+    async def judge(
+        label: dict[str, Any], examples: "Callable[[], Sequence[ShownExample]]"
+    ) -> tuple[str, str, int, pl.DataFrame]:
+        judgements = await _judge_label(benchmark, label, examples(), seed=seed)
         return label["feature"], label["method"], label["shuffle"], _table(judgements, label, benchmark)
 
-    jobs = (functools.partial(judge, label) for label in labels.iter_rows(named=True))
-    yield from as_finished(jobs, limit=concurrency)
+    def jobs() -> Iterator[Callable[[], Awaitable[tuple[str, str, int, pl.DataFrame]]]]:
+        # A feature's labels one after the other: its examples are shown and embedded once, and it is finished sooner.
+        for (feature,), own in labels.partition_by("feature", as_dict=True, maintain_order=True).items():
+            own_splits = by_feature.get((feature,))
+            examples = functools.cache(functools.partial(_examples, benchmark, feature, own_splits, seed=seed))
+            for label in own.iter_rows(named=True):
+                yield functools.partial(judge, label, examples)
+
+    yield from as_finished(jobs(), limit=concurrency)
+
+
+def _examples(
+    benchmark: "Benchmark", feature: object, splits: pl.DataFrame | None, *, seed: int
+) -> "Sequence[ShownExample]":
+    examples = benchmark.examples(splits, seed=seed) if splits is not None else []
+    if not examples:
+        raise TableError(
+            f"example_splits holds neither test examples nor negatives of feature {feature}, whose label is to be "
+            "scored: make that table first."
+        )
+    return examples
 
 
 async def _judge_label(
-    benchmark: "Benchmark", label: dict[str, Any], splits: pl.DataFrame, *, seed: int
+    benchmark: "Benchmark", label: dict[str, Any], examples: "Sequence[ShownExample]", *, seed: int
 ) -> "list[Judgement]":
     from baez_pipeline.scoring.judgement import Judgement
 
-    examples = benchmark.examples(splits, seed=seed)
     if label["outcome"] != Outcome.OK:
         reason = f"There is no label to score: {label['detail'] or label['outcome']}"
         return [Judgement(example=shown, outcome=Outcome.NO_LABEL, detail=reason) for shown in examples]

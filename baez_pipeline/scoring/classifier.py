@@ -8,14 +8,14 @@ Prompts, batches and order are delphi's. Its way of reading an answer can be had
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from baez_pipeline.llm.chat import Purpose
 from baez_pipeline.llm.delphi_client import FailedAnswerError
-from baez_pipeline.llm.delphi_import import Classifier, ClassifierOutput, Client, Response, Sample
+from baez_pipeline.llm.delphi_import import Classifier, ClassifierOutput, Client, LatentRecord, Response, Sample
 from baez_pipeline.scoring.answer_list import list_schema, probabilities, problem_of, read_list
-from baez_pipeline.scoring.examples import ShownExample, delphi_record
+from baez_pipeline.scoring.examples import FEATURES_IN_MEMORY, ShownExample, delphi_record
 from baez_pipeline.scoring.judgement import Judgement
 from baez_pipeline.tables import Outcome
 
@@ -45,10 +45,19 @@ class _Asked:
 class AnswersAsValues(Classifier):  # type: ignore[misc]
     """Mixed into a classifier of delphi: keeps the asked text, the outcome and its reason beside every answer."""
 
-    def __init__(self, client: Any, *, reading: Reading, **settings: Any) -> None:
+    def __init__(self, client: Any, *, reading: Reading, samples: Sequence[Sample], **settings: Any) -> None:
         super().__init__(client, log_prob=True, **settings)
         self._reading = reading
+        self._samples = samples
         self.asked: list[_Asked] = []
+
+    def samples_of(self, record: LatentRecord) -> list[Sample]:
+        """delphi's samples of a record's examples, in its order."""
+        return list(super()._prepare(record))
+
+    def _prepare(self, record: LatentRecord) -> list[Sample]:
+        """The samples that were made for all labels of the feature, each with room for this label's answer."""
+        return [Sample(text=sample.text, data=replace(sample.data)) for sample in self._samples]
 
     async def _query(self, explanation: str, batches: list[list[Sample]]) -> list[ClassifierOutput]:
         """All batches at once: how many requests are in flight is the client's business.
@@ -108,6 +117,14 @@ class AnswersAsValues(Classifier):  # type: ignore[misc]
         return found.answers, probabilities(found, response.logprobs)
 
 
+@functools.lru_cache(FEATURES_IN_MEMORY)
+def _samples(
+    classifier: type[AnswersAsValues], examples: tuple[ShownExample, ...], **settings: Any
+) -> Sequence[Sample]:
+    """delphi's samples of a feature's examples, which no label changes. Marking them is most of delphi's work."""
+    return classifier(None, reading="last_list", samples=(), **settings).samples_of(delphi_record("", examples))
+
+
 async def judge_by_asking(
     classifier: type[AnswersAsValues],
     judge: AskedJudge,
@@ -138,6 +155,7 @@ async def judge_by_asking(
         seed=seed,
         temperature=judge.temperature,
         reading=judge.reading,
+        samples=_samples(classifier, tuple(examples), **settings),  # type: ignore[arg-type]  # classes are hashable
         **settings,
     )
     await scorer(delphi_record(label, examples))

@@ -8,8 +8,9 @@ taken for either is replaced in the text beforehand, one character for one, so t
 and the table records what was judged.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -21,10 +22,13 @@ from baez_pipeline.llm.delphi_import import ActivatingExample, Latent, LatentRec
 ACTIVE, SAME_TEXT = "active", "same_text"
 """Kinds of judged examples that are made of test examples; those of negatives are the splits' own."""
 
+FEATURES_IN_MEMORY = 64
+"""Of what is made for delphi from a feature's examples, some 0.3 MB each: labels of one feature come together."""
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ShownExample:
-    """The window of one example, token by token, as it is shown."""
+    """The window of one example, token by token, as it is shown. Each is equal to itself alone."""
 
     example: str
     kind: str
@@ -82,7 +86,12 @@ def delphi_record(label: str, examples: Sequence[ShownExample]) -> LatentRecord:
 
     The record's examples hold the very lists of tokens given here, by which delphi's results are told apart.
     """
-    record = LatentRecord(latent=Latent("", 0), explanation=" ".join(label.split()))
+    return replace(_record_of(tuple(examples)), explanation=" ".join(label.split()))
+
+
+@functools.lru_cache(FEATURES_IN_MEMORY)
+def _record_of(examples: tuple[ShownExample, ...]) -> LatentRecord:
+    record = LatentRecord(latent=Latent("", 0))
     for shown in examples:
         # ids and activations are of no consequence to a judge's text except for the marks.
         common = {

@@ -26,11 +26,11 @@ Marking = Literal["like_positives", "delphi"]
 
 
 class _FuzzingScorer(AnswersAsValues, FuzzingScorer):  # type: ignore[misc]
-    def _prepare(self, record: LatentRecord) -> list[Sample]:
+    def samples_of(self, record: LatentRecord) -> list[Sample]:
         """delphi's samples. It seeds the process's random generator on the way, which is put back (audit row 41)."""
         state = random.getstate()
         try:
-            return super()._prepare(record)
+            return super().samples_of(record)
         finally:
             random.setstate(state)
 
