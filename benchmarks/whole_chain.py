@@ -3,8 +3,10 @@
     .venv/bin/python -m benchmarks.whole_chain --features 40 1000 10000 --storage sqlite postgres
 
 For each size and storage a process of its own runs the embedded experiment over a repeated embedded source, as
-`baez run` does, with models that answer at once (made_up_models.py); before it, in the same process and on the same
-instance, a bare chain of as many steps that do nothing. A shared machine is not the same twice: compare the two.
+`baez run` does, with models that answer at once (made_up_models.py). Before it, in the same process and on the same
+instance, a bare chain of as many steps that do nothing; after it, the steps' own work alone: each step's function over
+the same inputs, its tables thrown away. What is left of the whole, when that is taken off, is orchestration and
+storage. A shared machine is not the same twice: compare within one run.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,12 @@ from rich.console import Console
 from rich.table import Table
 
 from baez_pipeline.equipment import Equipment
+from baez_pipeline.llm.in_flight import together
 from baez_pipeline.orchestration.jobs import is_per_feature, job_name, phases
 from baez_pipeline.orchestration.runs import run_chain
-from baez_pipeline.steps import Chain, build_chain
+from baez_pipeline.orchestration.selection import chunks
+from baez_pipeline.steps import Chain, Work, build_chain, families
+from baez_pipeline.steps.step import units
 from baez_pipeline_tests.postgres_server import postgres
 from benchmarks.bare_chain import OURS, SQLITE, STOCK, instance_on, run_bare_chain, storages
 from benchmarks.made_up_models import instant_equipment, made_up_experiment, write_source
@@ -37,7 +43,7 @@ from benchmarks.made_up_models import instant_equipment, made_up_experiment, wri
 STORAGES = {"sqlite": SQLITE, "postgres": OURS, "stock_postgres": STOCK}
 MOST_BARE_FEATURES = 500
 """Of the bare chain: one run's worth says what one costs."""
-HEADINGS = ("features", "storage", "phase", "seconds", "ms/feature/step", "bare", "ratio", "load")
+HEADINGS = ("features", "storage", "phase", "seconds", "ms/feature/step", "own work", "the rest", "bare", "load")
 
 
 def main() -> None:
@@ -95,7 +101,7 @@ def _measured(features: int, storage: str) -> dict[str, Any]:
         run_chain(equipment, instance=instance)
         again = time.monotonic()
         run_chain(equipment, instance=instance)
-        rows = _rows(chain, equipment, instance, bare)
+        rows = _rows(chain, equipment, instance)
         for row in rows:
             row |= {"features": features, "storage": storage, "bare": f"{bare:.2f}", "load": f"{load:.1f}"}
         note = (
@@ -106,7 +112,7 @@ def _measured(features: int, storage: str) -> dict[str, Any]:
         return {"phases": rows, "note": note}
 
 
-def _rows(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, bare: float) -> list[dict[str, Any]]:
+def _rows(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance) -> list[dict[str, Any]]:
     """A row for each phase of the first pass, by the times that Dagster recorded of its runs."""
     per_phase = phases(chain, equipment)
     names = {job_name(equipment.experiment, phase): phase for phase in per_phase}
@@ -120,9 +126,26 @@ def _rows(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, bare
         row: dict[str, Any] = {"phase": phase, "seconds": f"{taken:.1f}"}
         if is_per_feature(phase):
             each = 1000 * taken / n_kept / len(per_phase[phase])
-            row |= {"ms/feature/step": f"{each:.2f}", "ratio": f"{each / bare:.1f}"}
+            own = 1000 * _own_work(chain, equipment, per_phase[phase]) / n_kept / len(per_phase[phase])
+            row |= {"ms/feature/step": f"{each:.2f}", "own work": f"{own:.2f}", "the rest": f"{each - own:.2f}"}
         rows.append(row)
     return rows
+
+
+def _own_work(chain: Chain, equipment: Equipment, names: Sequence[str]) -> float:
+    """Seconds of the steps' functions alone, in the pieces and side by side as a run calls them."""
+    begun = time.monotonic()
+    for piece in chunks(chain.kept_features(equipment)):
+        for family in families(chain[name] for name in names).values():
+            asking = [step for step in family if step.asks(equipment)]
+            for at_once in (*([step] for step in family if step not in asking), asking):
+                works = [
+                    Work(equipment=equipment, units=units(step, equipment, piece), features=piece, chain=chain)
+                    for step in at_once
+                ]
+                for _ in together([step.compute(work) for step, work in zip(at_once, works, strict=True)]):
+                    pass
+    return time.monotonic() - begun
 
 
 def _dagster_size(instance: dg.DagsterInstance, on_postgres: bool) -> str:

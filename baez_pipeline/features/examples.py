@@ -105,7 +105,7 @@ def readable_rows(record: pl.DataFrame) -> pl.DataFrame:
 
 def unreadable_rows(record: pl.DataFrame) -> int:
     """Number of activation rows that contradict themselves: with fewer values than tokens, say."""
-    return _rows(record).height - readable_rows(record).height
+    return int(_rows(record).select((~_readable()).sum()).item())
 
 
 def with_peaks(examples: pl.DataFrame, peak: Peak) -> pl.DataFrame:

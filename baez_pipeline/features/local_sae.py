@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import dataframely as dy
 import polars as pl
 
 from baez_pipeline.embedded import DATA
-from baez_pipeline.errors import SourceError
+from baez_pipeline.errors import SourceError, TableError
 from baez_pipeline.features.built_folder import file_hashes, is_active, read_activity, read_table, tables_hash
 from baez_pipeline.features.source import check_index, feature_key
 from baez_pipeline.store.checking import validated
@@ -37,7 +38,7 @@ class LocalSae:
         """The source in a folder, read once per process; the embedded SAE when None.
 
         Raises:
-            SourceError: a file is missing or damaged.
+            SourceError: a file is missing or damaged, or its columns are others.
         """
         folder = folder or DATA
         if not _activation_files(folder):
@@ -114,17 +115,21 @@ def _as_records(features: pl.DataFrame, path: Path) -> pl.DataFrame:
     """FeatureRecords without activation rows."""
     keys = [feature_key(features["layer"][0], index) for index in range(features.height)]
     none = pl.lit([], dtype=FeatureRecords.create_empty().schema["activations"])
-    return validated(
-        features.with_columns(feature=pl.Series(keys), activations=none), schema=FeatureRecords, what=str(path)
-    )
+    return _checked(features.with_columns(feature=pl.Series(keys), activations=none), FeatureRecords, path)
 
 
 def _read_activations(path: Path) -> pl.DataFrame:
     rows = read_table(path, command=_COMMAND)
     if "index" not in rows.columns:
         raise SourceError(f"{path} lacks the column index: expected a file as `{_COMMAND}` writes it.")
-    checked = validated(rows.drop("index"), schema=ActivationRow, what=str(path))
-    return checked.with_columns(index=rows["index"].cast(pl.String))
+    return _checked(rows.drop("index"), ActivationRow, path).with_columns(index=rows["index"].cast(pl.String))
+
+
+def _checked(rows: pl.DataFrame, schema: type[dy.Schema], path: Path) -> pl.DataFrame:
+    try:
+        return validated(rows, schema=schema, what=str(path))
+    except TableError as error:
+        raise SourceError(f"{error}: restore the file, or build the folder anew.") from error
 
 
 def _activation_files(folder: Path) -> list[Path]:

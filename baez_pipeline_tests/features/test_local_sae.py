@@ -34,6 +34,21 @@ def test_a_damaged_file_is_named(tmp_path, name):
         LocalSae.open(folder).record(0)
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("features.parquet", "pos_values", "high"),
+        ("activations-0.parquet", "maxValue", "high"),
+        ("activations-0.parquet", "tokens", None),
+    ],
+)
+def test_a_file_with_other_columns_is_named_with_the_column(tmp_path, name, column, value):
+    folder = write_tiny_sae(tmp_path)
+    pl.read_parquet(folder / name).with_columns(pl.lit(value).alias(column)).write_parquet(folder / name)
+    with pytest.raises(SourceError, match=f"{name}.*{column}.*build the folder anew"):
+        LocalSae.open(folder).record(0)
+
+
 def test_a_missing_row_is_noticed(tmp_path):
     folder = write_tiny_sae(tmp_path)
     features = pl.read_parquet(folder / "features.parquet")
