@@ -18,7 +18,6 @@ from baez_pipeline.experiment.file import (
     METHODS,
     Ablation,
     Benchmark,
-    Budget,
     Controls,
     Experiment,
     Labeling,
@@ -29,6 +28,7 @@ from baez_pipeline.experiment.file import (
     load_experiment,
     shipped_experiments,
 )
+from baez_pipeline.experiment.limits import Budget, Checks
 from baez_pipeline.experiment.models import (
     HttpJudge,
     HttpModel,
@@ -58,6 +58,7 @@ __all__ = [
     "Ablation",
     "Benchmark",
     "Budget",
+    "Checks",
     "Controls",
     "Experiment",
     "FolderSubject",

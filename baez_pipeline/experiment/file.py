@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from baez_pipeline.errors import ExperimentError
 from baez_pipeline.experiment.features import LocalSaeSource, Sample, Source, Split
+from baez_pipeline.experiment.limits import Budget, Checks
 from baez_pipeline.experiment.models import Judge, LikelihoodJudge, MiniLMEmbedder, SmolLM2Writer, Writer
 from baez_pipeline.experiment.nla import Nla
 from baez_pipeline.experiment.rescore import Rescore
@@ -125,14 +126,6 @@ class Report(Settings):
     most_distant_features: int = Field(8, ge=1, description="features on the most-distant page")
 
 
-class Budget(Settings):
-    """What an experiment may cost."""
-
-    max_usd: float | None = Field(
-        None, gt=0, description="paid requests of all its runs together; a run stops before it is exceeded"
-    )
-
-
 class Experiment(Settings):
     """One experiment: what is labelled, how, and how the labels are judged."""
 
@@ -151,6 +144,7 @@ class Experiment(Settings):
     report: Report = Report()
     budget: Budget = Budget()
     rescore: Rescore = Rescore()
+    checks: Checks = Checks()
 
     @property
     def lists_layers(self) -> bool:

@@ -71,7 +71,7 @@ def _assets(
     @dg.multi_asset(
         name=f"{experiment.name}__{family}",
         specs=[_spec(step, equipment) for step in steps],
-        check_specs=[spec for step in steps for spec in check_specs(step, keys[step.name])],
+        check_specs=[spec for step in steps for spec in check_specs(chain, step, equipment)],
         partitions_def=feature_partitions(experiment.name) if per_feature else None,
         backfill_policy=dg.BackfillPolicy.multi_run(FEATURES_PER_RUN) if per_feature else None,
         can_subset=True,
@@ -89,8 +89,7 @@ def _assets(
                 yield dg.MaterializeResult(asset_key=keys[step.name])
         elif chosen:
             yield from _made_of_all(context, chain, chosen, equipment, first_wait)
-        for step in steps:
-            yield from evaluations(context, chain, step, equipment, features if step in chosen else [])
+        yield from evaluations(context, chain, steps, equipment, {step.name: features for step in chosen})
 
     return made
 

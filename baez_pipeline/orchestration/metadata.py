@@ -9,7 +9,7 @@ import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.steps import Step
-from baez_pipeline.steps.checks import failed_rows, reason_of_feature
+from baez_pipeline.steps.failures import failures_of
 from baez_pipeline.store import Address, Entry
 
 PREVIEW_ROWS = 5
@@ -56,14 +56,15 @@ def feature_metadata(
     """
     there = {address: entry for address, entry in entries.items() if entry}
     first = next(iter(there))
+    failures = failures_of(there)
     metadata: dict[str, Any] = {
-        "dagster/partition_row_count": sum(entry.n_rows for entry in there.values()),
-        "failed_rows": failed_rows(there.values()),
+        "dagster/partition_row_count": failures.rows,
+        "failed_rows": failures.failed,
         "path": dg.MetadataValue.path(equipment.store.location(first)),
         "fingerprint": there[first].fingerprint,
     }
-    if reason := reason_of_feature(step, equipment, there):
-        metadata["reason"] = reason
+    if failures.failed:
+        metadata["reason"] = failures.sentence
     if waiting := [address.part or address.table for address in entries if address not in there]:
         metadata["waits_for_another_features_label"] = ", ".join(waiting)
     if preview:

@@ -43,7 +43,7 @@ class Found(NamedTuple):
     passed: bool
     serious: bool
     """Not to be overlooked: nothing that follows from the table can be trusted."""
-    details: Mapping[str, str]
+    details: Mapping[str, str | float]
 
 
 @dataclass(frozen=True, kw_only=True)

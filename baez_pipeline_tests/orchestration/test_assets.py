@@ -13,12 +13,12 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from starlette.responses import JSONResponse
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.orchestration.asset_checks import CHECK
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.partitions import register
 from baez_pipeline.orchestration.runs import Stopped, run_chain
 from baez_pipeline.orchestration.selection import REDO_FAILED
 from baez_pipeline.steps import build_chain, run_step
+from baez_pipeline.steps.checks import FAILURE_RATE
 from baez_pipeline_tests.local_services import KEY, Services, local_services, with_changes
 from baez_pipeline_tests.openai_faults import Fault, hangs, turned_away
 
@@ -103,7 +103,9 @@ def test_label_methods_fill_the_slots_together_and_never_exceed_them(asking):
     assert endpoint.requests == 9
     for key in keys(*METHODS):
         assert instance.get_materialized_partitions(key) == set(features)
-        (check,) = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, CHECK), limit=2)
+        (check,) = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(key, FAILURE_RATE), limit=2
+        )
         assert check.event.dagster_event.event_specific_data.passed
 
 
@@ -123,7 +125,7 @@ def test_who_chooses_one_method_and_two_features_pays_for_those_alone(asking):
 def test_a_check_can_be_run_by_itself_and_asks_nobody(asking):
     endpoint, equipment, instance = asking
     (key,) = keys("labels_baez")
-    result = run(equipment, instance, dg.AssetSelection.checks(dg.AssetCheckKey(key, CHECK)))
+    result = run(equipment, instance, dg.AssetSelection.checks(dg.AssetCheckKey(key, FAILURE_RATE)))
     assert result.success
     assert [evaluation.asset_key for evaluation in result.get_asset_check_evaluations()] == [key]
     assert endpoint.requests == 0
@@ -177,7 +179,9 @@ def test_ctrl_c_stops_all_methods_at_once(asking):
 def evaluations(instance, name):
     """Of the check of a step's rows, the oldest first: which feature, whether it passed, and why not."""
     (key,) = keys(name)
-    records = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, CHECK), limit=50)
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(key, FAILURE_RATE), limit=50
+    )
     found = [record.event.dagster_event.event_specific_data for record in reversed(records) if record.event]
     return [
         (each.partition, each.passed, each.metadata["reason"].value if "reason" in each.metadata else None)
@@ -195,12 +199,14 @@ def test_a_failed_label_says_why_on_its_partition_until_it_is_made_again(asking)
     wanted = dg.AssetRecordsFilter(*keys("labels_baez"), asset_partitions=[first])
     (record,) = instance.fetch_materializations(wanted, limit=1).records
     reason = record.asset_materialization.metadata["reason"].value
-    assert reason.startswith("1 of 1 rows failed, 1 of them empty")
-    assert evaluations(instance, "labels_baez") == [(None, False, None), (first, False, reason)]
+    assert reason.startswith("1 of 1 rows failed (100%), most often empty")
+    assert evaluations(instance, "labels_baez") == [(None, False, reason), (first, False, reason)]
     endpoint.answer = well
     # Another feature that goes well hides nothing.
     assert run(equipment, instance, chosen, second).success
-    assert evaluations(instance, "labels_baez")[2:] == [(None, False, None)]
+    assert evaluations(instance, "labels_baez")[2:] == [
+        (None, False, reason.replace("1 rows failed (100%)", "2 rows failed (50%)"))
+    ]
     assert run(equipment, instance, chosen, first, second, **{REDO_FAILED: "true"}).success
     assert evaluations(instance, "labels_baez")[3:] == [(None, True, None), (first, True, None)]
 

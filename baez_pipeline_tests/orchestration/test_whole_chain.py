@@ -21,13 +21,13 @@ from baez_pipeline.experiment import (
     load_experiment,
 )
 from baez_pipeline.features.roster import is_planted
-from baez_pipeline.orchestration.asset_checks import CHECK
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.jobs import job_name
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.orchestration.runs import Unfinished, run_chain
 from baez_pipeline.reports import FEATURE_INDEX, feature_page
 from baez_pipeline.steps import State, Unit, build_chain, run_step
+from baez_pipeline.steps.checks import FAILURE_RATE
 from baez_pipeline.store import Address
 from baez_pipeline.tables import BenchmarkVerdicts, Pages
 
@@ -298,7 +298,7 @@ def test_failed_rows_turn_the_check_red_and_the_rest_goes_on(ran, tmp_path):
         assert set(equipment.store.read(judged, schema=chain["scores_fuzz_random"].schema)["outcome"]) == {"no_label"}
         assert equipment.store.entry(Address(table="scores_fuzz_random", feature=second, part="baez")).n_failed == 0
         checks = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(dg.AssetKey(["small", "labels_baez"]), CHECK), limit=1
+            dg.AssetCheckKey(dg.AssetKey(["small", "labels_baez"]), FAILURE_RATE), limit=1
         )
         assert checks[0].event.dagster_event.event_specific_data.passed is False
     finally:

@@ -250,6 +250,7 @@ ROWS: dict[str, Row] = {
     "budget.max_usd": Row(3.0, NOTHING),
     "rescore.cron": Row("0 4 * * 2", NOTHING),
     "rescore.features": Row(2, NOTHING),
+    "checks.most_failures": Row(0.5, NOTHING),
 }
 
 WITHOUT_ROW = {

@@ -4,10 +4,10 @@ import dagster as dg
 import pytest
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.orchestration.asset_checks import CHECK
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.reports.measures import benchmark_name
 from baez_pipeline.steps import build_chain, run_step
+from baez_pipeline.steps.checks import SCHEMA
 from baez_pipeline.steps.results import BENCHMARKS_DISCRIMINATE
 from baez_pipeline.store import Address
 from baez_pipeline.tables import BenchmarkVerdicts, FeatureScores
@@ -77,7 +77,7 @@ def test_its_check_is_red_as_an_error_though_no_row_failed(summarised):
         for found in result.get_asset_check_evaluations()
         if found.asset_key.path[-1] == "score_summary"
     }
-    assert evaluations[CHECK].passed
+    assert evaluations[SCHEMA].passed
     found = evaluations[BENCHMARKS_DISCRIMINATE.name]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert found.metadata[ASKED].value.startswith("broken: Right labels of planted features score 0.50")
