@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from baez_pipeline.cli.common import ExperimentName, app, console, equipment_of, require_finished, surroundings_of
@@ -34,12 +35,21 @@ def run(
     failed: Annotated[bool, typer.Option("--failed", help="Make tables with failed rows again, too.")] = False,
 ) -> None:
     """Run the chain: make what is missing or stale, and leave the rest alone."""
+    try:
+        _run(experiment, features, redo_failed=failed)
+    except KeyboardInterrupt:
+        # While a run works it ends as `Stopped`; this is before, after and between runs.
+        Console(stderr=True).print("baez: Stopped. What was finished is stored: run again to go on.", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def _run(experiment: str | None, features: str, *, redo_failed: bool) -> None:
     from baez_pipeline.orchestration.runs import Unfinished, open_instance, run_chain
 
     equipment = equipment_of(experiment)
     with open_instance() as instance:
         try:
-            chosen = run_chain(equipment, features=features, redo_failed=failed, instance=instance)
+            chosen = run_chain(equipment, features=features, redo_failed=redo_failed, instance=instance)
         except Unfinished as unfinished:
             console.print(f"The chosen features are done. {unfinished}", markup=False)
             return

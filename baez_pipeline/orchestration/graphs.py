@@ -18,6 +18,7 @@ from baez_pipeline.errors import BaezError, TableError
 from baez_pipeline.graphs.earlier_labels import read_to_label
 from baez_pipeline.graphs.reading import parse_graph
 from baez_pipeline.graphs.writing import graph_file, labels_file, labels_said
+from baez_pipeline.orchestration import dead_runs
 from baez_pipeline.orchestration.metadata import column_schema, table_metadata
 from baez_pipeline.steps.graphs import fingerprint_of, label_with
 from baez_pipeline.store import Address, Entry, Store
@@ -76,6 +77,7 @@ def build_graph_asset(equipment: Equipment) -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": column_schema(GraphLabels)},
     )
     def labelled_graph(context: dg.AssetExecutionContext, config: RecordsConfig) -> dg.MaterializeResult[None]:
+        dead_runs.mark(context.instance, context.run)
         slug, store = context.partition_key, equipment.store
         address = Address(table=ASSET, feature=slug)
         records = Path(config.records) if config.records else None

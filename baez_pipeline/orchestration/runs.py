@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.utils import make_new_run_id
+from dagster._serdes import ConfigurableClassData
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, MissingKeyError
@@ -20,6 +24,7 @@ from baez_pipeline.orchestration.console import progress_logger
 from baez_pipeline.orchestration.events import WE_RECORD
 from baez_pipeline.orchestration.failures import FIRST_WAIT_SECONDS
 from baez_pipeline.orchestration.jobs import build_jobs, is_per_feature, job_name, phases
+from baez_pipeline.orchestration.left import left_by_partners
 from baez_pipeline.orchestration.selection import (
     ALL,
     FEATURES_PER_RUN,
@@ -27,7 +32,6 @@ from baez_pipeline.orchestration.selection import (
     Chosen,
     chosen_features,
     chunks,
-    left_by_partners,
     run_config,
     run_tags,
     unfinished_features,
@@ -37,6 +41,10 @@ from baez_pipeline.steps import Chain, State, build_chain
 HOME = ".dagster"
 OUR_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
 """In the checkout, beside the package."""
+
+_NO_COPIES = ConfigurableClassData(NoOpComputeLogManager.__module__, NoOpComputeLogManager.__name__, "{}")
+
+_STOPPED = "Stopped. What was finished is stored, and answers are kept: run again to go on."
 
 ASKED_BY = "baez/asked_by"
 """Tag of a run that another run has started: whose."""
@@ -74,14 +82,16 @@ def dagster_home() -> Path:
 def open_instance() -> Iterator[dg.DagsterInstance]:
     """The instance that the UI shows, in `dagster_home`; its tables are created here on first use.
 
-    Runs whose process was killed are recorded as failed.
+    Runs whose process was killed are recorded as failed. What a run prints goes to the terminal alone: Dagster's copies
+    for the UI pass through processes that Ctrl-C reaches, too, and that then end with tracebacks on the terminal.
     """
-    dagster_home()
+    home = dagster_home()
     # Read at each event; PostgreSQL's storage alone writes batches, in a tenth of the time.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
     logging.getLogger("dagster").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with dg.DagsterInstance.get() as instance:
+    reference = InstanceRef.from_dir(str(home))._replace(compute_logs_data=_NO_COPIES)
+    with dg.DagsterInstance.from_ref(reference) as instance:
         dead_runs.settle(instance)
         yield instance
 
@@ -138,7 +148,9 @@ def run_chain(
             runs.run(phase, piece, redo_failed=redo_failed or chosen.redo_failed)
         if len(chosen.features) > features_per_run:
             # Controls whose partner was in a later run.
-            for piece in chunks(left_by_partners(chain, equipment, set(chosen.features)), features_per_run):
+            equipment.store.refresh()
+            left = list(left_by_partners(chain, equipment, set(chosen.features)))
+            for piece in chunks(left, features_per_run):
                 runs.run(phase, piece)
     return chosen
 
@@ -163,16 +175,14 @@ def _without_tables(chain: Chain, equipment: Equipment, chosen: Chosen) -> list[
     features = chain.kept_features(equipment)
     if len(chosen.features) == len(features):
         return []
-    return [
-        feature
-        for feature in features
-        if any(
-            equipment.store.entry(address) is None
-            for step in chain
-            if step.per_feature
-            for address in chain.addresses(step, equipment, [feature])
-        )
-    ]
+    equipment.store.refresh()
+    lacking: set[str | None] = set()
+    for step in chain:
+        if step.per_feature:
+            there = equipment.store.entries(step.name)
+            addresses = chain.addresses(step, equipment, features)
+            lacking.update(address.feature for address in addresses if address not in there)
+    return [feature for feature in features if feature in lacking]
 
 
 class _Runs:
@@ -202,17 +212,24 @@ class _Runs:
             tags |= WE_RECORD | run_tags(features)
             config |= run_config(features)
         job = self._definitions.resolve_job_def(job_name(self._experiment, phase))
-        result = job.execute_in_process(
-            instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False, run_config=config
-        )
+        try:
+            result = job.execute_in_process(
+                instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False, run_config=config
+            )
+        except KeyboardInterrupt as error:
+            # While a run is begun Dagster does not wait for a good moment, and leaves it as it is.
+            if (begun := self._instance.get_run_by_id(run_id)) and not begun.is_finished:
+                self._instance.report_run_failed(begun, _STOPPED)
+            raise Stopped(_STOPPED) from error
         if not result.success:
-            if any(event.is_step_failure and _was_interrupted(event) for event in result.all_events):
-                raise Stopped("Stopped. What was finished is stored, and answers are kept: run again to go on.")
-            raise RunFailed(_reason(result))
+            raise Stopped(_STOPPED) if any(map(_was_interrupted, result.all_events)) else RunFailed(_reason(result))
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
-    error = event.step_failure_data.error
+    if event.is_job_failure:
+        # Between two ops.
+        return event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION
+    error = event.step_failure_data.error if event.is_step_failure else None
     return error is not None and any(
         cause.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
         for cause in (error, error.cause)

@@ -126,7 +126,9 @@ def unfinished_features(chain: Chain, equipment: Equipment) -> Unfinished:
     """Features with failed rows, and features that are not done, by the tables of all per-feature steps."""
     failed: set[str] = set()
     missing: set[str] = set()
-    for step, standings in chain.standings(equipment):
+    # Tables over all features come last, and take seconds each at ten thousand features.
+    last = max((place for place, step in enumerate(chain, start=1) if step.per_feature), default=0)
+    for step, standings in islice(chain.standings(equipment), last):
         if not step.per_feature:
             continue
         for found in standings:
@@ -136,27 +138,6 @@ def unfinished_features(chain: Chain, equipment: Equipment) -> Unfinished:
             if found.state is not State.FRESH:
                 missing.add(found.feature)
     return Unfinished(failed=frozenset(failed), missing=frozenset(missing))
-
-
-def left_by_partners(chain: Chain, equipment: Equipment, features: Collection[str]) -> list[str]:
-    """Features that lack nothing but what waited for another feature's label, which is there now.
-
-    A control judges a feature's examples with its partner's label. Where the partner was in a later run, the control
-    was left; nothing else of such a feature is missing, so that asking for it again makes the control alone.
-    """
-    left: set[str] = set()
-    others: set[str] = set()
-    roster = chain.roster(equipment)
-    for step, standings in chain.standings(equipment):
-        if not step.per_feature:
-            continue
-        for found in standings:
-            assert found.feature is not None
-            if found.feature not in features or found.state in (State.FRESH, State.WAITING):
-                continue
-            waited = step.from_others(roster, found.feature, found.part).tables
-            (left if waited and found.state is State.MISSING else others).add(found.feature)
-    return [key for key in chain.kept_features(equipment) if key in left - others]
 
 
 def chunks(features: Sequence[str], size: int = FEATURES_PER_RUN) -> Iterator[list[str]]:

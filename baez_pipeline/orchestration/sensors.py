@@ -17,8 +17,9 @@ from baez_pipeline.errors import BaezError
 from baez_pipeline.orchestration.choose import choose_config, choose_job_name
 from baez_pipeline.orchestration.dead_runs import UNDER_WAY
 from baez_pipeline.orchestration.events import materialization
+from baez_pipeline.orchestration.left import left_by_partners
 from baez_pipeline.orchestration.partitions import register
-from baez_pipeline.orchestration.selection import FEATURES_PER_RUN, features_of_run, left_by_partners
+from baez_pipeline.orchestration.selection import FEATURES_PER_RUN, features_of_run
 from baez_pipeline.steps import Chain
 from baez_pipeline.steps.checks import entries_of
 from baez_pipeline.store import hash_of
@@ -34,30 +35,7 @@ class Differences(NamedTuple):
     to_report: Mapping[str, Sequence[str]]
     """Step -> features with tables that Dagster does not show as made."""
     to_request: Sequence[str]
-    """Features that lack nothing but a control whose partner is labelled by now."""
-
-
-def differences(
-    stored: Mapping[str, Collection[str]],
-    shown: Mapping[str, Collection[str]],
-    left: Sequence[str],
-    *,
-    at_work: Collection[str],
-) -> Differences:
-    """What is to be put right, except for features that a run works on.
-
-    Args:
-        stored: step -> features with tables.
-        shown: step -> features that Dagster shows as made.
-        left: features whose controls were left by a run that had no label of their partner.
-        at_work: features of runs that are not over.
-    """
-    to_report = {
-        step: missing
-        for step, features in stored.items()
-        if (missing := [each for each in features if each not in shown[step] and each not in at_work])
-    }
-    return Differences(to_report, [feature for feature in left if feature not in at_work])
+    """Features that lack nothing but a control whose partner is labelled by now; at most one more than a run takes."""
 
 
 def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefinition) -> dg.SensorDefinition:
@@ -83,7 +61,8 @@ def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefi
             at_work = _at_work(instance, experiment.name, kept)
             if at_work is None:
                 return dg.SkipReason("Waits until the run that chooses features is over.")
-            found = _look(chain, equipment, instance, kept, at_work)
+            idle = dict.fromkeys(feature for feature in kept if feature not in at_work)
+            found = _look(chain, equipment, instance, idle)
         except BaezError as error:
             return dg.SkipReason(str(error))
         if not at_work:
@@ -105,19 +84,20 @@ def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefi
     return converge
 
 
-def _look(
-    chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, kept: Sequence[str], at_work: Collection[str]
-) -> Differences:
-    steps = [step for step in chain if step.per_feature]
-    stored = {
-        step.name: [each for each in kept if any(entries_of(chain, step, equipment, each).values())] for step in steps
-    }
-    shown = {
-        step.name: instance.get_materialized_partitions(dg.AssetKey([equipment.experiment.name, step.name]))
-        for step in steps
-    }
-    left = left_by_partners(chain, equipment, set(kept))
-    return differences(stored, shown, left, at_work=at_work)
+def _look(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, features: Collection[str]) -> Differences:
+    """What is to be put right of these features."""
+    to_report = {}
+    for step in chain:
+        if not step.per_feature:
+            continue
+        # One pass over what the table's files say: asked feature by feature, a look at 10,000 took 13 s.
+        parts = set(step.parts(equipment))
+        stored = {address.feature for address in equipment.store.entries(step.name) if address.part in parts}
+        shown = instance.get_materialized_partitions(dg.AssetKey([equipment.experiment.name, step.name]))
+        if missing := [each for each in features if each in stored and each not in shown]:
+            to_report[step.name] = missing
+    left = islice(left_by_partners(chain, equipment, features), FEATURES_PER_RUN + 1)
+    return Differences(to_report, list(left))
 
 
 def _requests(chain: Chain, equipment: Equipment, features: Sequence[str]) -> list[dg.RunRequest]:

@@ -1,5 +1,6 @@
 """Steps of the ablation, in experiments whose file has a table `ablation`."""
 
+import json
 from collections.abc import Iterator
 
 from baez_pipeline import reports
@@ -10,7 +11,7 @@ from baez_pipeline.experiment import Experiment
 from baez_pipeline.features.roster import Roster, is_planted
 from baez_pipeline.scoring import open_benchmark
 from baez_pipeline.scoring.controls import RIGHT, Judged
-from baez_pipeline.steps.examples import split_feature
+from baez_pipeline.steps.examples import FEATURE_RECORDS, split_feature
 from baez_pipeline.steps.pages import write_page
 from baez_pipeline.steps.results import label_tables, over_all_features
 from baez_pipeline.steps.scores import from_others, judged_by, labels_to_judge
@@ -50,9 +51,12 @@ def ablation_scores(experiment: Experiment) -> Step:
                 ),
             )
 
-    def from_partners(roster: Roster, feature: str, part: str | None) -> FromOthers:
+    def from_roster(roster: Roster, feature: str, part: str | None) -> FromOthers:
         found = [from_others(roster, feature, each) for each in parts(feature)]
         facts = {f"{name} {place}": fact for place, other in enumerate(found) for name, fact in other.facts.items()}
+        # Examples are split anew under each fault, from the record, what a planted one's rule finds, and the donors.
+        facts |= FEATURE_RECORDS.from_others(roster, feature, None).facts
+        facts["donors in turn"] = json.dumps(roster.donors[feature])
         return FromOthers(facts=facts, tables=tuple(table for other in found for table in other.tables))
 
     return Step(
@@ -62,8 +66,9 @@ def ablation_scores(experiment: Experiment) -> Step:
         description="Scores of the same labels with none, all, and all but or only one of the article's faults.",
         version=1,
         per_feature=True,
-        reads=lambda part: ("feature_sample", "feature_records", *label_tables(experiment), "example_splits"),
-        from_others=from_partners,
+        # Not the roster: one more feature would have every variant of all others judged again.
+        reads=lambda part: ("feature_records", *label_tables(experiment), "example_splits"),
+        from_others=from_roster,
         depends_on=lambda equipment, part: {
             "judges": {name: judged_by(equipment, name) for name in ("detection", "fuzz_random", "embedding")},
             "ablation": experiment.model_dump(mode="json", include={"ablation", "split", "scoring", "seed"}),

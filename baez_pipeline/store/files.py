@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ _TAIL_BYTES = 256 * 1024
 
 _KEPT_BYTES = 256 * 1024 * 1024
 """Of remote files that are kept in memory: features that are read one by one lie in the same file."""
+
+
+_TEMPORARY = ".tmp"
+"""How the names of files end that are still being written; they begin with a dot."""
+
+_ABANDONED_SECONDS = 24 * 60 * 60
+"""After which a temporary file is nobody's: writing the largest one takes seconds, and clocks differ by less."""
 
 
 class File(NamedTuple):
@@ -43,6 +51,7 @@ class Files:
         self.root = root.rstrip("/")
         self._local = isinstance(self._system, LocalFileSystem)
         self._kept: OrderedDict[File, bytes] = OrderedDict()
+        self._tidied: set[str] = set()
         self._lock = threading.Lock()
 
     def listed(self, folder: str) -> list[File]:
@@ -155,6 +164,7 @@ class Files:
         """
         try:
             if self._local:
+                self._tidy(path.rpartition("/")[0])
                 replace_file(Path(path), content)
                 return
             with self._faults_as_oserror():
@@ -174,6 +184,17 @@ class Files:
         for path in paths:
             with contextlib.suppress(FileNotFoundError), self._faults_as_oserror():
                 self._system.rm_file(path)
+
+    def _tidy(self, folder: str) -> None:
+        """Take away, once, what killed writers have left in a local folder; object stores show nothing half written."""
+        if folder in self._tidied:
+            return
+        self._tidied.add(folder)
+        # Nobody's work depends on it: another process may take the same away.
+        with contextlib.suppress(OSError):
+            for file in Path(folder).glob(f".*{_TEMPORARY}"):
+                if time.time() - file.stat().st_mtime > _ABANDONED_SECONDS:
+                    file.unlink(missing_ok=True)
 
     @staticmethod
     @contextlib.contextmanager
@@ -201,7 +222,7 @@ def replace_file(final: Path, content: bytes) -> None:
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     # Process and thread keep two writers of one file from sharing a temporary one.
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}{_TEMPORARY}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -11,7 +11,10 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.utils import make_new_run_id
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.experiment import load_experiment
 from baez_pipeline.orchestration.dead_runs import WORKER_TAG, WatchedRunLauncher, settle, worker_tag
+from baez_pipeline.orchestration.graphs import build_graph_asset, graph_partitions
 from baez_pipeline.orchestration.runs import OUR_SETTINGS
 
 LOG = logging.getLogger("test")
@@ -76,3 +79,14 @@ def test_a_run_whose_code_server_is_gone_is_failed_though_no_op_of_it_began(inst
     tags = {".dagster/grpc_info": f'{{"host": "localhost", "socket": "{tmp_path}/gone"}}'}
     instance.add_run(dg.DagsterRun(job_name="e_features", run_id=run_id, status=DagsterRunStatus.STARTED, tags=tags))
     assert settle(instance) == [run_id]
+
+
+def test_a_run_that_labels_a_graph_says_which_process_works_on_it(instance, tmp_path):
+    equipment = Equipment(load_experiment("smollm2"), str(tmp_path))
+    instance.add_dynamic_partitions(graph_partitions("smollm2").name, ["no-graph"])
+    result = dg.materialize(
+        [build_graph_asset(equipment)], instance=instance, partition_key="no-graph", raise_on_error=False
+    )
+    assert not result.success
+    run = instance.get_run_by_id(result.run_id)
+    assert run.tags[WORKER_TAG] == worker_tag(run.run_id)[WORKER_TAG]

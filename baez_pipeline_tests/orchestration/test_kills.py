@@ -1,5 +1,9 @@
-"""kill -9 of what works on a backfill: the UI's worker, then everything. Nobody helps, and all is made and shown."""
+"""kill -9 of what works on a backfill: a worker, the daemon, the webserver, everything, and a `baez run`.
 
+Nobody helps but by starting the command again, and all is made and shown.
+"""
+
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -21,7 +26,7 @@ from baez_pipeline.orchestration.choose import choose_config
 from baez_pipeline.orchestration.dead_runs import WORKER_TAG
 from baez_pipeline.steps import State, build_chain
 from baez_pipeline_tests.local_services import KEY, local_services
-from baez_pipeline_tests.orchestration.few_steps import kept, per_feature, shown
+from baez_pipeline_tests.orchestration.few_steps import kept, per_feature, shown, stored
 from baez_pipeline_tests.orchestration.test_article import KILLED, distinct_labels
 
 pytestmark = pytest.mark.slow
@@ -69,15 +74,24 @@ class Ui:
 
     def kill_all(self):
         """Webserver, daemon, code servers and run workers: every process of this instance's folder."""
+        for process, _ in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self.process.wait()
+
+    def kill(self, module):
+        """The one process of a module, such as dagster_webserver."""
+        (process,) = (process for process, command in self.processes() if command[1:3] == ["-m", module])
+        os.kill(process, signal.SIGKILL)
+
+    def processes(self):
+        """What runs for this instance's folder: process id and command."""
         marker = f"DAGSTER_HOME={self.environment['DAGSTER_HOME']}".encode()
         for place in Path("/proc").iterdir():
             if place.name.isdigit() and int(place.name) != os.getpid():
-                try:
+                with contextlib.suppress(OSError):
                     if marker in (place / "environ").read_bytes().split(b"\0"):
-                        os.kill(int(place.name), signal.SIGKILL)
-                except OSError:
-                    continue
-        self.process.wait()
+                        yield int(place.name), (place / "cmdline").read_text().split("\0")
 
 
 def until(condition, what, patience=PATIENCE):
@@ -91,7 +105,7 @@ def until(condition, what, patience=PATIENCE):
 
 @pytest.fixture
 def slow_endpoint(tmp_path, monkeypatch):
-    """An experiment whose questions take a fifth of a second each, and the UI on it."""
+    """An experiment whose questions take a fifth of a second each, and the environment of its commands."""
     with local_services() as services:
         services.endpoint.answer = distinct_labels(services.endpoint.answer)
         services.endpoint.delay_seconds = 0.2
@@ -106,14 +120,20 @@ def slow_endpoint(tmp_path, monkeypatch):
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         monkeypatch.setenv("TEST_KEY", KEY)
-        equipment = Equipment(load_experiment(str(file)), environment["BAEZ_DATA"])
-        ui = Ui(environment, tmp_path)
-        ui.start()
-        try:
-            with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
-                yield ui, services.endpoint, equipment, instance
-        finally:
-            ui.kill_all()
+        yield services.endpoint, Equipment(load_experiment(str(file)), environment["BAEZ_DATA"]), environment
+
+
+@pytest.fixture
+def in_ui(slow_endpoint, tmp_path):
+    """The UI on it."""
+    endpoint, equipment, environment = slow_endpoint
+    ui = Ui(environment, tmp_path)
+    ui.start()
+    try:
+        with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
+            yield ui, endpoint, equipment, instance
+    finally:
+        ui.kill_all()
 
 
 def location(ui):
@@ -151,8 +171,8 @@ def assert_all_is_made_and_shown(instance, equipment, endpoint, *, asked_twice_a
     assert len(questions) - len(set(questions)) <= asked_twice_at_most
 
 
-def test_kill_9_of_the_worker_and_then_of_everything_while_chosen_features_are_made(slow_endpoint):
-    ui, endpoint, equipment, instance = slow_endpoint
+def test_kill_9_of_the_worker_and_then_of_everything_while_chosen_features_are_made(in_ui):
+    ui, endpoint, equipment, instance = in_ui
     job = f"{equipment.experiment.name}_choose"
     run_id = launch(ui, job, choose_config(equipment.experiment, "all"))
     until(lambda: len(endpoint.answered) >= 40, "the run asks")
@@ -173,19 +193,14 @@ def latest(instance, job):
     return instance.get_runs(filters=RunsFilter(job_name=job), limit=1)[0]
 
 
-def test_kill_9_of_the_worker_of_a_backfill_from_an_assets_page(slow_endpoint):
-    ui, endpoint, equipment, instance = slow_endpoint
-    name = equipment.experiment.name
-    sample = launch(ui, f"{name}_sample", {})
-    until(lambda: instance.get_run_by_id(sample).is_finished, "the features are drawn")
-    assets = [{"path": [name, step]} for step in per_feature(equipment)]
-    params = {"assetSelection": assets, "partitionNames": kept(equipment)}
-    reply = ui.ask(LAUNCH_BACKFILL, params=params)["launchPartitionBackfill"]
-    assert reply["__typename"] == "LaunchBackfillSuccess", reply
+def test_kill_9_of_the_worker_of_a_backfill_from_an_assets_page(in_ui):
+    ui, endpoint, equipment, instance = in_ui
+    draw_features(ui, equipment, instance)
+    backfill_id = launch_backfill(ui, equipment, kept(equipment))
     until(lambda: len(endpoint.answered) >= 40, "the backfill's run asks")
     (run,) = [run for run in instance.get_runs() if not run.is_finished]
     os.kill(worker_of(instance, run.run_id), signal.SIGKILL)
-    backfill = until(lambda: over(instance, reply["backfillId"]), "the backfill is over")
+    backfill = until(lambda: over(instance, backfill_id), "the backfill is over")
     assert backfill.status.value == "COMPLETED_SUCCESS"
     assert_all_is_made_and_shown(instance, equipment, endpoint, asked_twice_at_most=8)
 
@@ -193,3 +208,57 @@ def test_kill_9_of_the_worker_of_a_backfill_from_an_assets_page(slow_endpoint):
 def over(instance, backfill_id):
     backfill = instance.get_backfill(backfill_id)
     return backfill if backfill.backfill_end_timestamp else None
+
+
+def draw_features(ui, equipment, instance):
+    sample = launch(ui, f"{equipment.experiment.name}_sample", {})
+    until(lambda: instance.get_run_by_id(sample).is_finished, "the features are drawn")
+
+
+def launch_backfill(ui, equipment, features):
+    assets = [{"path": [equipment.experiment.name, step]} for step in per_feature(equipment)]
+    params = {"assetSelection": assets, "partitionNames": features}
+    reply = ui.ask(LAUNCH_BACKFILL, params=params)["launchPartitionBackfill"]
+    assert reply["__typename"] == "LaunchBackfillSuccess", reply
+    return reply["backfillId"]
+
+
+@pytest.mark.parametrize("killed", ["dagster._daemon", "dagster_webserver"])
+def test_kill_9_of_one_process_of_the_ui_in_the_middle_of_backfills_of_several_runs(in_ui, killed):
+    ui, endpoint, equipment, instance = in_ui
+    draw_features(ui, equipment, instance)
+    # Of features that lie apart Dagster's dialog makes a run each.
+    features = kept(equipment)
+    backfills = [launch_backfill(ui, equipment, features[first::2]) for first in (0, 1)]
+    until(lambda: len(endpoint.answered) >= 40, "a run asks")
+    ui.kill(killed)
+    until(lambda: ui.process.poll() is not None, "the command ends when one of its processes does")
+    ui.start()
+    until(lambda: all(over(instance, each) for each in backfills), "the backfills are over")
+    assert {over(instance, each).status.value for each in backfills} == {"COMPLETED_SUCCESS"}
+    assert len([run for run in instance.get_runs() if run.tags.get("dagster/backfill") in backfills]) >= len(features)
+    # Controls whose partner was in a later run come by the sensor, which looks once a minute.
+    until(lambda: scores_are_all_there(equipment), "the controls are made")
+    until(lambda: not [run for run in instance.get_runs() if not run.is_finished], "no run is left")
+    assert_all_is_made_and_shown(instance, equipment, endpoint, asked_twice_at_most=8)
+
+
+def scores_are_all_there(equipment):
+    equipment.store.refresh()
+    return all(stored(equipment, step) == set(kept(equipment)) for step in per_feature(equipment))
+
+
+def test_kill_9_of_the_command_and_a_second_one(slow_endpoint):
+    endpoint, equipment, environment = slow_endpoint
+    command = [sys.executable, "-c", "from baez_pipeline.cli import main; main()", "run"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        until(lambda: len(endpoint.answered) >= 100, "it asks")
+        first.kill()
+    # What was in flight is answered to nobody.
+    time.sleep(0.5)
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False).returncode == 0
+    with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
+        assert_all_is_made_and_shown(instance, equipment, endpoint, asked_twice_at_most=8)
+        statuses = Counter(run.status.value for run in instance.get_runs())
+    assert statuses["FAILURE"] == 1
+    assert set(statuses) == {"FAILURE", "SUCCESS"}

@@ -1,5 +1,7 @@
 """Features that lie apart: one run, statuses that are exact for them and for the others, and what waits comes after."""
 
+import shutil
+
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
@@ -10,7 +12,9 @@ from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.choose import choose_config, choose_job_name
 from baez_pipeline.orchestration.partitions import register
 from baez_pipeline.orchestration.runs import ASKED_BY, Unfinished, run_chain
+from baez_pipeline.orchestration.selection import run_tags
 from baez_pipeline.steps import build_chain, run_step
+from baez_pipeline.store import Address
 from baez_pipeline_tests.local_services import KEY, Services, local_services, with_changes
 from baez_pipeline_tests.orchestration.few_steps import few_steps, kept, per_feature, runs_by_job, shown, stored
 
@@ -159,3 +163,47 @@ def some_table(equipment, step):
         for feature in kept(equipment)
         if any(equipment.store.entry(address) for address in chain.addresses(chain[step], equipment, [feature]))
     }
+
+
+def backfill_range(definitions, instance, equipment, *features):
+    """The run that Dagster's backfill of all assets starts for a range of features."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    assets = [dg.AssetKey(["article", step]) for step in per_feature(equipment)]
+    assert job.execute_in_process(instance=instance, asset_selection=assets, tags=run_tags(features)).success
+
+
+def look(definitions, instance, cursor=None):
+    context = dg.build_sensor_context(instance=instance, definitions=definitions, cursor=cursor)
+    return definitions.resolve_sensor_def("article_converge").evaluate_tick(context)
+
+
+def test_the_control_of_a_partner_in_a_later_range_is_asked_for_made_and_not_asked_for_again(
+    services, scattered, tmp_path
+):
+    drawn, *_ = scattered
+    one_method = with_changes(drawn.experiment.labeling, methods=("eleuther_acts_top5",))
+    equipment = Equipment(with_changes(drawn.experiment, labeling=one_method), str(tmp_path))
+    (tmp_path / "article").mkdir()
+    shutil.copy(drawn.store.location(Address(table="feature_sample")), tmp_path / "article")
+    first, second, *_ = kept(equipment)
+    partners = build_chain(equipment.experiment).roster(equipment).partners
+    assert [partners[each][0] for each in (first, second)] == [second, first]
+    definitions, begun = definitions_of(equipment), services.endpoint.requests
+    with dg.DagsterInstance.ephemeral() as instance:
+        register(instance, "article", kept(equipment))
+        for feature in (first, second):
+            backfill_range(definitions, instance, equipment, feature)
+        assert stored(equipment, SCORES) == {second}
+        found, asked = look(definitions, instance), services.endpoint.requests
+        assert not found.asset_events
+        (request,) = found.run_requests
+        job = definitions.resolve_job_def(request.job_name)
+        assert job.execute_in_process(instance=instance, run_config=request.run_config, tags=request.tags).success
+        assert stored(equipment, SCORES) == {first, second}
+        # The first one's control alone.
+        assert 0 < services.endpoint.requests - asked < (asked - begun) / 4
+        for step in per_feature(equipment):
+            assert shown(instance, equipment, step) == dict.fromkeys((first, second), "MATERIALIZED"), step
+        again = look(definitions, instance, cursor=found.cursor)
+    assert not again.run_requests
+    assert not again.asset_events

@@ -3,6 +3,7 @@
 Two real and two planted features. All tables but the roster are empty: what a fingerprint needs is that they are there.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -24,8 +25,8 @@ def equipment_of(experiment: Any, data: str) -> Equipment:
     return Equipment(experiment, data, answers=f"sqlite:///{data}/answers.sqlite")
 
 
-def fill(equipment: Equipment) -> None:
-    """Write every table of the experiment's chain, in order, each fresh."""
+def fill(equipment: Equipment, *, without: Callable[[Address], bool] = lambda address: False) -> None:
+    """Write every table of the experiment's chain, in order, each fresh, except for some."""
     chain = build_chain(equipment.experiment)
     for step in chain:
         survey = Survey(chain, equipment)
@@ -36,6 +37,7 @@ def fill(equipment: Equipment) -> None:
                 survey.fingerprint(step, unit) or "made up",
             )
             for unit in units(step, equipment, [*REAL, *PLANTED])
+            if not without(Address(table=step.name, feature=unit.feature, part=unit.part))
         ]
         equipment.store.write_many(tables, schema=step.schema)
 
