@@ -23,7 +23,8 @@ LAUNCH_BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionB
 
 REPOSITORIES = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
 
-SECONDS_TO_START = 240
+PATIENCE = 240
+"""Seconds; the daemon looks for dead runs each 20, for runs to try again and for backfills each 30."""
 
 
 class DagsterUi:
@@ -56,7 +57,7 @@ class DagsterUi:
                 cwd=self._folder,
                 start_new_session=True,
             )
-        until(self._answers, "the webserver answers", SECONDS_TO_START)
+        until(self._answers, "the webserver answers")
 
     def _answers(self) -> bool:
         try:
@@ -109,7 +110,7 @@ class DagsterUi:
         return found
 
 
-def until(condition: Callable[[], Found], what: str, patience: float) -> Found:
+def until(condition: Callable[[], Found], what: str, patience: float = PATIENCE) -> Found:
     """Wait until a condition gives something.
 
     Args:

@@ -3,20 +3,16 @@
 Nobody helps but by starting the command again, and all is made and shown.
 """
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import pytest
 from dagster._core.storage.dagster_run import RunsFilter
 
@@ -25,82 +21,14 @@ from baez_pipeline.experiment import load_experiment
 from baez_pipeline.orchestration.choose import choose_config
 from baez_pipeline.orchestration.dead_runs import WORKER_TAG
 from baez_pipeline.steps import State, build_chain
+from baez_pipeline_tests.dagster_ui import DagsterUi, until
 from baez_pipeline_tests.local_services import KEY, local_services
 from baez_pipeline_tests.orchestration.few_steps import kept, per_feature, shown, stored
 from baez_pipeline_tests.orchestration.test_article import KILLED, distinct_labels
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 240
-"""Seconds; the daemon looks for dead runs each 20, for runs to try again and for backfills each 30."""
-
-LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  ... on RunConfigValidationInvalid { errors { message } } } }"""
-
-LAUNCH_BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-
-
-class Ui:
-    """`baez ui` with everything that it starts."""
-
-    def __init__(self, environment, folder):
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.environment = environment
-        self.folder = folder
-        self.log = Path(folder) / "ui.log"
-
-    def start(self):
-        command = [sys.executable, "-c", "from baez_pipeline.cli import main; main()", "ui", "--port", str(self.port)]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
-        until(self.answers, "the webserver answers")
-
-    def answers(self):
-        try:
-            return self.ask("{ version }")
-        except httpx.HTTPError:
-            return None
-
-    def ask(self, query, **variables):
-        address = f"http://127.0.0.1:{self.port}/graphql"
-        reply = httpx.post(address, json={"query": query, "variables": variables}, timeout=60).raise_for_status()
-        return reply.json()["data"]
-
-    def kill_all(self):
-        """Webserver, daemon, code servers and run workers: every process of this instance's folder."""
-        for process, _ in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        self.process.wait()
-
-    def kill(self, module):
-        """The one process of a module, such as dagster_webserver."""
-        (process,) = (process for process, command in self.processes() if command[1:3] == ["-m", module])
-        os.kill(process, signal.SIGKILL)
-
-    def processes(self):
-        """What runs for this instance's folder: process id and command."""
-        marker = f"DAGSTER_HOME={self.environment['DAGSTER_HOME']}".encode()
-        for place in Path("/proc").iterdir():
-            if place.name.isdigit() and int(place.name) != os.getpid():
-                with contextlib.suppress(OSError):
-                    if marker in (place / "environ").read_bytes().split(b"\0"):
-                        yield int(place.name), (place / "cmdline").read_text().split("\0")
-
-
-def until(condition, what, patience=PATIENCE):
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"not within {patience} s: {what}")
+BAEZ = [sys.executable, "-c", "from baez_pipeline.cli import main; main()"]
 
 
 @pytest.fixture
@@ -127,26 +55,13 @@ def slow_endpoint(tmp_path, monkeypatch):
 def in_ui(slow_endpoint, tmp_path):
     """The UI on it."""
     endpoint, equipment, environment = slow_endpoint
-    ui = Ui(environment, tmp_path)
+    ui = DagsterUi([*BAEZ, "ui", "--port"], environment, tmp_path)
     ui.start()
     try:
         with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
             yield ui, endpoint, equipment, instance
     finally:
-        ui.kill_all()
-
-
-def location(ui):
-    query = """{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"""
-    (node,) = ui.ask(query)["repositoriesOrError"]["nodes"]
-    return {"repositoryName": node["name"], "repositoryLocationName": node["location"]["name"]}
-
-
-def launch(ui, job, config):
-    params = {"selector": {**location(ui), "jobName": job}, "runConfigData": config}
-    reply = ui.ask(LAUNCH_RUN, params=params)["launchRun"]
-    assert reply["__typename"] == "LaunchRunSuccess", reply
-    return reply["run"]["runId"]
+        ui.kill()
 
 
 def worker_of(instance, run_id):
@@ -174,13 +89,13 @@ def assert_all_is_made_and_shown(instance, equipment, endpoint, *, asked_twice_a
 def test_kill_9_of_the_worker_and_then_of_everything_while_chosen_features_are_made(in_ui):
     ui, endpoint, equipment, instance = in_ui
     job = f"{equipment.experiment.name}_choose"
-    run_id = launch(ui, job, choose_config(equipment.experiment, "all"))
+    run_id = ui.launch(job, choose_config(equipment.experiment, "all"))
     until(lambda: len(endpoint.answered) >= 40, "the run asks")
     os.kill(worker_of(instance, run_id), signal.SIGKILL)
     until(lambda: instance.get_run_by_id(run_id).is_finished, "the daemon notices the dead worker")
     # Dagster tries a crashed run again; its successor dies with the daemon and the webserver.
     until(lambda: len(endpoint.answered) >= 80, "the run is tried again")
-    ui.kill_all()
+    ui.kill()
     assert under_way(instance, job)
     ui.start()
     until(lambda: not under_way(instance, job) and latest(instance, job).is_success, "a third try ends well")
@@ -211,19 +126,15 @@ def over(instance, backfill_id):
 
 
 def draw_features(ui, equipment, instance):
-    sample = launch(ui, f"{equipment.experiment.name}_sample", {})
+    sample = ui.launch(f"{equipment.experiment.name}_sample", {})
     until(lambda: instance.get_run_by_id(sample).is_finished, "the features are drawn")
 
 
 def launch_backfill(ui, equipment, features):
-    assets = [{"path": [equipment.experiment.name, step]} for step in per_feature(equipment)]
-    params = {"assetSelection": assets, "partitionNames": features}
-    reply = ui.ask(LAUNCH_BACKFILL, params=params)["launchPartitionBackfill"]
-    assert reply["__typename"] == "LaunchBackfillSuccess", reply
-    return reply["backfillId"]
+    return ui.backfill([[equipment.experiment.name, step] for step in per_feature(equipment)], features)
 
 
-@pytest.mark.parametrize("killed", ["dagster._daemon", "dagster_webserver"])
+@pytest.mark.parametrize("killed", ["-m dagster._daemon", "-m dagster_webserver"])
 def test_kill_9_of_one_process_of_the_ui_in_the_middle_of_backfills_of_several_runs(in_ui, killed):
     ui, endpoint, equipment, instance = in_ui
     draw_features(ui, equipment, instance)
@@ -231,7 +142,7 @@ def test_kill_9_of_one_process_of_the_ui_in_the_middle_of_backfills_of_several_r
     features = kept(equipment)
     backfills = [launch_backfill(ui, equipment, features[first::2]) for first in (0, 1)]
     until(lambda: len(endpoint.answered) >= 40, "a run asks")
-    ui.kill(killed)
+    assert len(ui.kill(killed)) == 1
     until(lambda: ui.process.poll() is not None, "the command ends when one of its processes does")
     ui.start()
     until(lambda: all(over(instance, each) for each in backfills), "the backfills are over")
@@ -250,7 +161,7 @@ def scores_are_all_there(equipment):
 
 def test_kill_9_of_the_command_and_a_second_one(slow_endpoint):
     endpoint, equipment, environment = slow_endpoint
-    command = [sys.executable, "-c", "from baez_pipeline.cli import main; main()", "run"]
+    command = [*BAEZ, "run"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         until(lambda: len(endpoint.answered) >= 100, "it asks")
         first.kill()
