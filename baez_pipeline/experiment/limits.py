@@ -20,7 +20,8 @@ class Checks(Settings):
         0.2,
         ge=0,
         le=1,
-        description="share that may fail of a step's rows about which somebody was asked, over all features so far: "
+        description="share that may fail of a step's rows about which somebody was asked, of a run's features: "
         "explanations that failed or are misaligned, labels that were refused. With more, no step behind it that asks "
-        "a model with a price is started in the same run; where none is, this is a warning. 1 = nothing is stopped",
+        "a model with a price is started in the same run; where none would be, this is a warning. 1 = nothing is "
+        "stopped",
     )

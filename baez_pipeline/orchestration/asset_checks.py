@@ -30,7 +30,7 @@ from baez_pipeline.steps.checks import (
     schema_found,
     tables_of,
 )
-from baez_pipeline.steps.failures import Failures, failed_calls, failures_of, paid_behind, stop_sentence
+from baez_pipeline.steps.failures import Failures, failures_of, has_work, paid_behind, stop_sentence, too_many_failed
 from baez_pipeline.steps.step import Found
 from baez_pipeline.store import Address, Entry
 
@@ -120,21 +120,26 @@ class _Evaluations:
 
     def _failure_rate(self, step: Step, tables: Tables, features: Sequence[str]) -> dg.AssetCheckResult:
         failing, key = failures_of(tables.entries).by_feature, _key(self._equipment, step)
-        in_run = self._context.job_def.asset_layer.selected_asset_keys
-        paid = [
-            name
-            for name in paid_behind(self._chain, step, self._equipment)
-            if dg.AssetKey([self._equipment.experiment.name, name]) in in_run
-        ]
-        found = failure_rate_found(tables, self._equipment, paid=paid)
-        if found.serious:
-            self.stopped[step.name] = failed_calls(tables.entries)
+        stopped = too_many_failed(tables.entries, self._equipment, set(features) if step.per_feature else None)
+        if stopped and (paid := self._to_be_paid(step, features)):
+            self.stopped[step.name] = stopped
             self.not_started |= dict.fromkeys(paid)
+        found = failure_rate_found(tables, self._equipment, stopped=self.stopped.get(step.name))
         before = failing_before(self._context.instance, dg.AssetCheckKey(key, FAILURE_RATE)) if features else {}
-        for evaluation in _of_features(key, tables, features, before, failing, _severity(found)):
+        for evaluation in _of_features(key, tables, features, before, failing):
             # Written at once and in this order: the last one colours the asset.
             DagsterEvent.asset_check_evaluation(self._context.get_step_execution_context(), evaluation)
         return _result(key, FAILURE_RATE, found, failing=dg.MetadataValue.json(dict(failing)))
+
+    def _to_be_paid(self, step: Step, features: Sequence[str]) -> list[str]:
+        """Steps behind it that this run would make now, and that ask a model with a price."""
+        in_run = self._context.job_def.asset_layer.selected_asset_keys
+        return [
+            name
+            for name in paid_behind(self._chain, step, self._equipment)
+            if _key(self._equipment, self._chain[name]) in in_run
+            and has_work(self._chain, self._chain[name], self._equipment, features)
+        ]
 
 
 def failing_before(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> Mapping[str, int]:
@@ -158,7 +163,6 @@ def _of_features(
     features: Sequence[str],
     before: Mapping[str, int],
     failing: Mapping[str, int],
-    severity: dg.AssetCheckSeverity,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Features that have recovered, and after them those that fail, with the reason.
 
@@ -179,7 +183,7 @@ def _of_features(
             key,
             FAILURE_RATE,
             passed=False,
-            severity=severity,
+            severity=dg.AssetCheckSeverity.WARN,
             partition=feature,
             metadata={"failed_rows": failing[feature], "reason": failures_of(entries[feature]).sentence},
         )

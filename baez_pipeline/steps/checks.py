@@ -12,7 +12,7 @@ import polars as pl
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.steps.chain import Chain
-from baez_pipeline.steps.failures import failed_calls, failures_of
+from baez_pipeline.steps.failures import Failures, failed_calls, failures_of
 from baez_pipeline.steps.step import Found, Step, Unit
 from baez_pipeline.steps.survey import State, Survey
 from baez_pipeline.store import Address, Entry
@@ -88,6 +88,8 @@ def schema_found(step: Step, equipment: Equipment, tables: Tables) -> Found:
                 continue
             footer = files.footer(file)
             found = pl.read_parquet_schema(io.BytesIO(footer) if isinstance(footer, bytes) else footer)
+        except FileNotFoundError:
+            continue
         except (OSError, pl.exceptions.PolarsError) as error:
             wrong.append(f"{path} cannot be read: {str(error).partition(chr(10))[0]}")
             continue
@@ -99,7 +101,8 @@ def schema_found(step: Step, equipment: Equipment, tables: Tables) -> Found:
         "files_that_differ": len(wrong),
     }
     if wrong:
-        details |= {"found": "; ".join(wrong[:NAMED]), "go_on": "delete the file, and run again: it is made anew"}
+        go_on = "delete the file, and run again: the tables in it are made anew, from the answers that are kept"
+        details |= {"found": "; ".join(wrong[:NAMED]), "go_on": go_on}
     return Found(passed=not wrong, serious=True, details=details)
 
 
@@ -166,22 +169,18 @@ def coverage_found(
     return Found(passed=not missing, serious=False, details=details)
 
 
-def failure_rate_found(tables: Tables, equipment: Equipment, *, paid: Sequence[str]) -> Found:
-    """Did no row fail? It is serious where more failed than may, and going on would cost money.
-
-    Rows about which nobody was asked do not count for that: asking again would not change them, and nobody is asked
-    about what follows from them either.
+def failure_rate_found(tables: Tables, equipment: Equipment, *, stopped: Failures | None) -> Found:
+    """Did no row fail? It is serious where a run stops for it.
 
     Args:
         tables: of a step.
         equipment: whose experiment says how many may fail.
-        paid: steps that go on from the tables in the same run and ask a model with a price.
+        stopped: the failed calls of the run's own features, for which it does not go on; None = it does.
     """
     failures, calls = failures_of(tables.entries), failed_calls(tables.entries)
-    most = equipment.experiment.checks.most_failures
     details: dict[str, str | float] = {
         "share": round(calls.share, 4),
-        "most_failures": most,
+        "most_failures": equipment.experiment.checks.most_failures,
         "asked_rows": calls.rows,
         "asked_and_failed_rows": calls.failed,
         "rows": failures.rows,
@@ -190,7 +189,9 @@ def failure_rate_found(tables: Tables, equipment: Equipment, *, paid: Sequence[s
     }
     if failures.failed:
         details |= {"features": _named(sorted(failures.by_feature)), "reason": failures.sentence}
-    return Found(passed=not failures.failed, serious=calls.share > most and bool(paid), details=details)
+    if stopped:
+        details["run_stopped"] = stopped.sentence
+    return Found(passed=not failures.failed, serious=stopped is not None, details=details)
 
 
 def alignment_found(tables: Tables, equipment: Equipment) -> Found:

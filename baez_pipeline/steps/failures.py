@@ -10,7 +10,8 @@ from typing import NamedTuple
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import HttpModel
 from baez_pipeline.steps.chain import Chain
-from baez_pipeline.steps.step import Step
+from baez_pipeline.steps.step import Step, units
+from baez_pipeline.steps.survey import State, Survey
 from baez_pipeline.store import Address, Entry
 from baez_pipeline.tables import Outcome
 
@@ -38,8 +39,13 @@ class Failures(NamedTuple):
     @property
     def sentence(self) -> str:
         """How many, which share, and why, without a full stop."""
-        counted = f"{self.failed:,} of {self.rows:,} rows failed ({self.share:.0%})"
+        counted = f"{self.failed:,} of {self.rows:,} rows failed ({percent(self.share)})"
         return f"{counted}, most often {self.why.rstrip('.')}" if self.why else counted
+
+
+def percent(share: float) -> str:
+    """A share in percent, with a decimal where it has one: 20.4 % must not look like the 20 % that may fail."""
+    return f"{share:.1%}".replace(".0%", "%")
 
 
 def failures_of(
@@ -77,6 +83,23 @@ def failed_calls(entries: Mapping[Address, Entry]) -> Failures:
     return failures_of(entries, among=FAILED - NEVER_ASKED, apart_from=NEVER_ASKED)
 
 
+def too_many_failed(
+    entries: Mapping[Address, Entry], equipment: Equipment, features: Collection[str] | None
+) -> Failures | None:
+    """The failed calls of a run's tables, if they are more than the experiment allows.
+
+    Of the run's own features: what failed in an outage last week must not stop new ones, nor be hidden by old ones.
+
+    Args:
+        entries: what tables of a step say of themselves.
+        equipment: whose experiment says how many may fail.
+        features: the run's; None = a step over all features.
+    """
+    own = entries if features is None else {at: entry for at, entry in entries.items() if at.feature in features}
+    calls = failed_calls(own)
+    return calls if calls.share > equipment.experiment.checks.most_failures else None
+
+
 def paid_behind(chain: Chain, step: Step, equipment: Equipment) -> list[str]:
     """Steps that go on from a step's table, however many steps lie between, and ask a model with a price."""
     reached, found = {step.name}, []
@@ -88,15 +111,23 @@ def paid_behind(chain: Chain, step: Step, equipment: Equipment) -> list[str]:
     return found
 
 
+def has_work(chain: Chain, step: Step, equipment: Equipment, features: Sequence[str]) -> bool:
+    """Whether one of a step's tables of the features is to be made: a run in which all is fresh asks nobody."""
+    survey = Survey(chain, equipment)
+    return any(survey.standing(step, unit).state is not State.FRESH for unit in units(step, equipment, features))
+
+
 def _costs(step: Step, equipment: Equipment) -> bool:
     if not step.asks(equipment):
         return False
-    asked = equipment.experiment.asked
-    judged = step.family == "scores"
+    models = equipment.experiment.asked
+    if step.family == "scores":
+        parts = ["judge"]
+    else:
+        parts = ["label writer", *(["label writer of tier 1"] if step.name == "labels_tiers" else [])]
+    asked = [models[part] for part in parts if part in models]
     return any(
-        isinstance(model, HttpModel) and bool(model.usd_per_million_in or model.usd_per_million_out)
-        for part, model in asked.items()
-        if (part == "judge") == judged
+        isinstance(model, HttpModel) and (model.usd_per_million_in or model.usd_per_million_out) for model in asked
     )
 
 
@@ -112,8 +143,9 @@ def stop_sentence(stopped: Mapping[str, Failures], paid: Sequence[str], equipmen
     most = equipment.experiment.checks.most_failures
     more = f" and {len(paid) - 3} more" if len(paid) > 3 else ""
     return (
-        f"{found}. That is more than checks.most_failures allows ({most:.0%}), and "
-        f"{', '.join(paid[:3])}{more} would ask paid models about the rest: not started. Mend the cause and run again "
-        "with --failed (redo_failed in the UI's job whose name ends in _choose): failed rows are made again, and the "
-        "run goes on. Or raise checks.most_failures in the experiment file."
+        f"{found}. That is more than checks.most_failures allows ({percent(most)}), and "
+        f"{', '.join(paid[:3])}{more} would ask paid models about the rest: not started. Mend the cause and run the "
+        "same again with --failed (in the UI: the job whose name ends in _choose, with the same features and "
+        "redo_failed): failed rows are made again, and the run goes on. Or raise checks.most_failures in the "
+        "experiment file."
     )

@@ -111,7 +111,7 @@ def fingerprint_of(
             "graph": hash_of(content.hex()),
             "records": state,
             "features_of": features_of,
-            "experiment": experiment.model_dump(mode="json", exclude={"budget", "checks"}),
+            "experiment": experiment.model_dump(mode="json", exclude={"budget", "checks", "rescore"}),
         }
     )
 

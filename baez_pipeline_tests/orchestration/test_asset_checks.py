@@ -80,9 +80,9 @@ def stopped(services, tmp_path_factory):
 def test_a_run_stops_before_it_pays_for_labels_of_failed_explanations(stopped):
     *_, said, asked = stopped
     assert asked == 0
-    assert said.startswith(f"{EXPLANATIONS}: 13 of 15 rows failed (87%), most often empty: ")
+    assert said.startswith(f"{EXPLANATIONS}: 13 of 15 rows failed (86.7%), most often empty: ")
     assert "checks.most_failures allows (20%), and labels_baez, scores_detection would ask paid models" in said
-    assert "run again with --failed" in said
+    assert "run the same again with --failed" in said
     assert "Traceback" not in said
 
 
@@ -125,6 +125,19 @@ def test_mended_it_goes_on_with_the_failed_ones_alone(stopped, services):
     assert (rate.passed, rate.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert services.endpoint.requests == FEATURES
     assert shown(instance, equipment, LABELS) == dict.fromkeys(chosen(equipment), "MATERIALIZED")
+
+
+def test_where_nothing_is_left_to_pay_a_run_is_not_stopped_for_what_failed(stopped):
+    equipment, instance, *_ = stopped
+    strict = with_changes(equipment.experiment, checks=with_changes(equipment.experiment.checks, most_failures=0.0))
+    again = Equipment(strict, equipment.data)
+    assert made_by(again, instance, EXPLANATIONS, LABELS).success
+    assert evaluation(instance, EXPLANATIONS, FAILURE_RATE).severity == dg.AssetCheckSeverity.WARN
+    assert not made_by(again, instance, EXPLANATIONS, LABELS, OTHER_LABELS, "scores_detection").success
+    # A feature that no run was about yet has no failures of its own.
+    (other,) = kept(equipment)[FEATURES : FEATURES + 1]
+    steps = ("feature_records", "example_splits", EXPLANATIONS, LABELS)
+    assert made_by(again, instance, *steps, features=[other]).success
 
 
 def test_what_an_earlier_run_has_left_as_failed_is_missing_in_the_coverage(stopped, services):

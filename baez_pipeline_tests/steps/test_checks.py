@@ -20,7 +20,7 @@ from baez_pipeline.steps.checks import (
     schema_found,
     tables_of,
 )
-from baez_pipeline.steps.failures import failed_calls, failures_of, paid_behind, stop_sentence
+from baez_pipeline.steps.failures import failed_calls, failures_of, paid_behind, stop_sentence, too_many_failed
 from baez_pipeline.store import Address
 from baez_pipeline.tables import NlaExplanations
 from baez_pipeline_tests.steps.made_up_store import PLANTED, REAL, equipment_of, roster
@@ -205,15 +205,31 @@ def test_failed_rows_are_counted_over_all_features_with_the_commonest_reason(dat
 
 
 @pytest.mark.parametrize(
-    ("most_failures", "paid", "serious"),
-    [(0.49, ["labels_baez"], True), (0.5, ["labels_baez"], False), (0.49, [], False), (1.0, ["labels_baez"], False)],
+    ("most_failures", "features", "failed"),
+    [
+        (0.49, None, 5),
+        (0.5, None, None),
+        (1.0, None, None),
+        # What failed in an outage does not stop other features, nor do good ones hide it.
+        (0.49, {PLANTED[0]}, None),
+        (0.5, {REAL[0]}, 3),
+    ],
 )
-def test_failures_are_serious_where_more_failed_than_may_and_going_on_costs(data, most_failures, paid, serious):
+def test_too_many_failed_is_judged_by_the_features_of_the_run(data, most_failures, features, failed):
     equipment = made_up(data, most_failures=most_failures)
-    found = failure_rate_found(half_failed(equipment), equipment, paid=paid)
-    assert (found.passed, found.serious) == (False, serious)
-    assert (found.details["share"], found.details["failed_rows"], found.details["rows"]) == (0.5, 5, 10)
-    assert found.details["features"] == f"{REAL[0]}, {REAL[1]}"
+    found = too_many_failed(half_failed(equipment).entries, equipment, features)
+    assert (found and found.failed) == failed
+
+
+def test_failures_are_serious_where_a_run_stops_for_them_and_counted_over_all_features(data):
+    equipment = made_up(data)
+    there = half_failed(equipment)
+    for stopped in (None, too_many_failed(there.entries, equipment, {REAL[0]})):
+        found = failure_rate_found(there, equipment, stopped=stopped)
+        assert (found.passed, found.serious) == (False, stopped is not None)
+        assert (found.details["share"], found.details["failed_rows"], found.details["rows"]) == (0.5, 5, 10)
+        assert found.details["features"] == f"{REAL[0]}, {REAL[1]}"
+    assert found.details["run_stopped"].startswith("3 of 4 rows failed (75%)")
 
 
 def test_rows_that_nobody_was_asked_about_are_failures_that_stop_nothing(data):
@@ -222,18 +238,20 @@ def test_rows_that_nobody_was_asked_about_are_failures_that_stop_nothing(data):
     put(equipment, "nla_explanations", REAL[0], explanations(REAL[0], *["no_label"] * 5, "no_evidence", "refused"))
     put(equipment, "nla_explanations", REAL[1], explanations(REAL[1], *["ok"] * 6))
     there = tables(equipment, "nla_explanations")
-    found = failure_rate_found(there, equipment, paid=["labels_baez"])
-    assert (found.passed, found.serious) == (False, False)
+    assert too_many_failed(there.entries, equipment, None) is None
+    found = failure_rate_found(there, equipment, stopped=None)
+    assert not found.passed
     assert (found.details["failed_rows"], found.details["rows"]) == (7, 13)
     assert (found.details["asked_and_failed_rows"], found.details["asked_rows"]) == (1, 7)
     # The detail of a table's commonest failure alone is kept.
-    assert failed_calls(there.entries).sentence == "1 of 7 rows failed (14%), most often refused"
+    assert failed_calls(there.entries).sentence == "1 of 7 rows failed (14.3%), most often refused"
 
 
 def test_a_step_without_a_row_has_no_share_that_failed(data):
     equipment = made_up(data, most_failures=0)
     nothing = tables(equipment, "nla_explanations")
-    assert failure_rate_found(nothing, equipment, paid=["labels_baez"])[:2] == (True, False)
+    assert too_many_failed(nothing.entries, equipment, None) is None
+    assert failure_rate_found(nothing, equipment, stopped=None).passed
 
 
 def test_alignment_counts_misaligned_rows_alone(data):
