@@ -24,12 +24,14 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster._core.storage.dagster_run import RunsFilter
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from rich.console import Console
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.orchestration.assets import asset_key
 from baez_pipeline.orchestration.dead_runs import WORKER_TAG
+from baez_pipeline.orchestration.events import statuses
 from baez_pipeline.orchestration.jobs import job_name
 from baez_pipeline.orchestration.runs import OUR_SETTINGS
 from baez_pipeline.steps import State, build_chain
@@ -39,6 +41,7 @@ from benchmarks.bare_chain import OURS, SQLITE, storages
 from benchmarks.made_up_models import instant_equipment, made_up_experiment, write_source
 
 STORAGES = {"sqlite": SQLITE, "postgres": OURS}
+MATERIALIZED = AssetPartitionStatus.MATERIALIZED
 SECONDS_BETWEEN_LINES = 60
 PATIENCE = 8 * 3600
 CONSOLE = Console(highlight=False)
@@ -160,13 +163,15 @@ def _compare(instance: dg.DagsterInstance, equipment: Equipment) -> None:
     """What is stored, against what is shown."""
     equipment.store.refresh()
     chain = build_chain(equipment.experiment)
-    kept = set(chain.kept_features(equipment))
+    kept = chain.kept_features(equipment)
     for step, standings in chain.standings(equipment):
         if step.per_feature:
             states = Counter(found.state for found in standings)
-            shown = instance.get_materialized_partitions(asset_key(equipment.experiment, step.name))
+            shown = Counter(statuses(instance, equipment.experiment, step, kept).values())
             rest = "".join(f", {count} {state}" for state, count in states.items() if state is not State.FRESH)
-            _say(f"{step.name}: {states[State.FRESH]} tables fresh{rest}; shown {len(shown & kept)} of {len(kept)}")
+            _say(
+                f"{step.name}: {states[State.FRESH]} tables fresh{rest}; shown as made {shown[MATERIALIZED]} of {len(kept)}"
+            )
 
 
 def _each_minute(is_over: Any) -> Iterator[float]:

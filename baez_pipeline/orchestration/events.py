@@ -26,10 +26,13 @@ from dagster._core.events import (
     DagsterEvent,
     DagsterEventBatchMetadata,
 )
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from baez_pipeline.equipment import Equipment
+from baez_pipeline.experiment import Experiment
 from baez_pipeline.orchestration.metadata import feature_metadata
+from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.steps import Chain, Step
 from baez_pipeline.steps.checks import entries_of
 from baez_pipeline.store import Entry, hash_of
@@ -108,8 +111,9 @@ class Recorder:
         """Of features whose tables are there, those that Dagster does not show as made."""
         if not features:
             return []
-        shown = self._context.instance.get_materialized_partitions(self._key(step))
-        return [feature for feature in features if feature not in shown]
+        shown = statuses(self._context.instance, self._equipment.experiment, step, features)
+        # Planned and left, as it waits: shown as failed if anything later fails.
+        return [feature for feature in features if shown[feature] is not AssetPartitionStatus.MATERIALIZED]
 
     def _record(self, step: Step, features: Sequence[str]) -> None:
         cost = cost_by_feature(step, self._equipment)
@@ -130,6 +134,19 @@ class Recorder:
 
     def _key(self, step: Step) -> dg.AssetKey:
         return dg.AssetKey([self._equipment.experiment.name, step.name])
+
+
+def statuses(
+    instance: dg.DagsterInstance, experiment: Experiment, step: Step, features: Collection[str]
+) -> Mapping[str, AssetPartitionStatus | None]:
+    """What the UI shows of features' partitions of a step; None for one that is blank, or is no partition yet.
+
+    That a partition was made once is not what is shown: where a later run planned it and failed, it is red.
+    """
+    shown = instance.get_status_by_partition(
+        dg.AssetKey([experiment.name, step.name]), list(features), feature_partitions(experiment.name)
+    )
+    return shown or dict.fromkeys(features)
 
 
 def materialization(

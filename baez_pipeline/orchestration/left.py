@@ -28,7 +28,7 @@ def left_by_partners(chain: Chain, equipment: Equipment, features: Collection[st
     Raises:
         TableError: there is no roster yet, or a folder cannot be read.
     """
-    survey = _DeepSurvey(chain, equipment)
+    survey = DeepSurvey(chain, equipment)
     per_feature = [step for step in chain if step.per_feature]
     for feature, lacking in _with_gaps_for_others(chain, equipment, per_feature, features).items():
         there = [
@@ -63,7 +63,7 @@ def _with_gaps_for_others(
     return {feature: lacking for feature, lacking in left.items() if lacking}
 
 
-class _DeepSurvey:
+class DeepSurvey:
     """Whether tables are fresh together with all that they follow from."""
 
     def __init__(self, chain: Chain, equipment: Equipment) -> None:
@@ -73,9 +73,11 @@ class _DeepSurvey:
         self._known: dict[tuple[str, Unit], bool] = {}
 
     def waits(self, step: Step, unit: Unit) -> bool:
+        """Whether a table cannot be made yet because another feature's table is missing."""
         return self._survey.waits_for_others(step, unit)
 
     def is_fresh(self, table: tuple[Step, Unit]) -> bool:
+        """Whether a table is fresh, and all that it follows from."""
         step, unit = table
         key = step.name, unit
         if key not in self._known:

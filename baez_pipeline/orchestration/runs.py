@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import RunFailureReason
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
@@ -216,8 +217,9 @@ class _Runs:
             result = job.execute_in_process(
                 instance=self._instance, run_id=run_id, tags=tags, raise_on_error=False, run_config=config
             )
-        except KeyboardInterrupt as error:
-            # While a run is begun Dagster does not wait for a good moment, and leaves it as it is.
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+            # While a run is begun Dagster does not wait for a good moment, and leaves it as it is. Its own error comes
+            # where this process works on an op already, as for the job `choose`.
             if (begun := self._instance.get_run_by_id(run_id)) and not begun.is_finished:
                 self._instance.report_run_failed(begun, _STOPPED)
             raise Stopped(_STOPPED) from error

@@ -1,41 +1,43 @@
 """The sensor `<experiment>_converge`: what the UI shows follows what is stored, without anybody's help.
 
-A run that was killed has stored more than it could record, and a control whose partner's label came in a later run was
-left. Both are put right here, a minute after no run is at work on the features concerned.
+A run that was killed has stored more than it could record, a partition that failed may be whole again without a run,
+and a control whose partner's label came in a later run was left. They are put right here, a minute after no run is at
+work on the features concerned. What a run of ours could not make is not asked for again until its tables change: then
+it is somebody's to ask for it, with `baez run --features missing` or the job whose name ends in _choose.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from dagster._core.storage.tags import PRIORITY_TAG, RUN_KEY_TAG, SENSOR_NAME_TAG
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError
+from baez_pipeline.experiment import Experiment
 from baez_pipeline.orchestration.choose import choose_config, choose_job_name
 from baez_pipeline.orchestration.dead_runs import UNDER_WAY
-from baez_pipeline.orchestration.events import materialization
-from baez_pipeline.orchestration.left import left_by_partners
+from baez_pipeline.orchestration.events import materialization, statuses
+from baez_pipeline.orchestration.left import DeepSurvey, left_by_partners
 from baez_pipeline.orchestration.partitions import register
-from baez_pipeline.orchestration.selection import FEATURES_PER_RUN, features_of_run
-from baez_pipeline.steps import Chain
-from baez_pipeline.steps.checks import entries_of
+from baez_pipeline.orchestration.selection import FEATURES_PER_RUN, chunks, features_of_run
+from baez_pipeline.steps import Chain, Step
+from baez_pipeline.steps.step import units
 from baez_pipeline.store import hash_of
 
 SECONDS_BETWEEN_LOOKS = 60
 EVENTS_PER_LOOK = 500
 """An event takes 20 ms on SQLite, and the daemon writes them while nothing else of it goes on."""
 
+REQUESTS_PER_LOOK = 5
+"""Runs. Which features to ask for is worked out feature by feature, and Dagster ends a look after 60 s."""
 
-class Differences(NamedTuple):
-    """Between what is stored and what Dagster shows."""
-
-    to_report: Mapping[str, Sequence[str]]
-    """Step -> features with tables that Dagster does not show as made."""
-    to_request: Sequence[str]
-    """Features that lack nothing but a control whose partner is labelled by now; at most one more than a run takes."""
+REQUESTS_REMEMBERED = 200
+"""The latest ones; what was asked for before them may be asked for once more."""
 
 
 def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefinition) -> dg.SensorDefinition:
@@ -43,7 +45,7 @@ def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefi
     experiment = equipment.experiment
 
     @dg.sensor(
-        name=f"{experiment.name}_converge",
+        name=_sensor_name(experiment),
         job=choose,
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -61,67 +63,119 @@ def build_converge_sensor(chain: Chain, equipment: Equipment, choose: dg.JobDefi
             at_work = _at_work(instance, experiment.name, kept)
             if at_work is None:
                 return dg.SkipReason("Waits until the run that chooses features is over.")
+            if not at_work:
+                # Before the look: Dagster says nothing of partitions that it does not know.
+                register(instance, experiment.name, kept)
             idle = dict.fromkeys(feature for feature in kept if feature not in at_work)
-            found = _look(chain, equipment, instance, idle)
+            events = list(islice(_to_report(chain, equipment, instance, idle), EVENTS_PER_LOOK + 1))
+            if len(events) > EVENTS_PER_LOOK:
+                # The next look goes on, and asks for runs when all is told: it waits while they are at work.
+                return dg.SensorResult(asset_events=events[:EVENTS_PER_LOOK], cursor=context.cursor)
+            to_request = _to_request(chain, equipment, instance, idle)
         except BaezError as error:
             return dg.SkipReason(str(error))
-        if not at_work:
-            register(instance, experiment.name, kept)
-        told = (
-            materialization(chain, chain[step], equipment, feature)
-            for step, features in found.to_report.items()
-            for feature in features
-        )
-        events = [event for event in islice(told, EVENTS_PER_LOOK + 1) if event]
-        # With more to report than one look does, the next look goes on. What runs are at work on comes when they end.
-        done = len(events) <= EVENTS_PER_LOOK and len(found.to_request) <= FEATURES_PER_RUN
+        # What runs are at work on comes when they end.
+        done = len(to_request) <= REQUESTS_PER_LOOK * FEATURES_PER_RUN
         return dg.SensorResult(
-            asset_events=events[:EVENTS_PER_LOOK],
-            run_requests=_requests(chain, equipment, found.to_request),
+            asset_events=events,
+            run_requests=list(islice(_requests(experiment, to_request), REQUESTS_PER_LOOK)),
             cursor=cursor if done else context.cursor,
         )
 
     return converge
 
 
-def _look(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, features: Collection[str]) -> Differences:
-    """What is to be put right of these features."""
-    to_report = {}
+def _to_report(
+    chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, features: Collection[str]
+) -> Iterator[dg.AssetMaterialization]:
+    """What Dagster does not show as made of these features, though it is stored."""
+    survey = DeepSurvey(chain, equipment)
     for step in chain:
         if not step.per_feature:
             continue
         # One pass over what the table's files say: asked feature by feature, a look at 10,000 took 13 s.
         parts = set(step.parts(equipment))
         stored = {address.feature for address in equipment.store.entries(step.name) if address.part in parts}
-        shown = instance.get_materialized_partitions(dg.AssetKey([equipment.experiment.name, step.name]))
-        if missing := [each for each in features if each in stored and each not in shown]:
-            to_report[step.name] = missing
-    left = islice(left_by_partners(chain, equipment, features), FEATURES_PER_RUN + 1)
-    return Differences(to_report, list(left))
+        shown = statuses(instance, equipment.experiment, step, features)
+        for feature in features:
+            if feature not in stored:
+                continue
+            failed = shown[feature] is AssetPartitionStatus.FAILED
+            # A failed one stays red until nothing is left to do for it.
+            if (failed and _is_done(survey, step, equipment, feature)) or shown[feature] is None:
+                event = materialization(chain, step, equipment, feature)
+                if event:
+                    yield event
 
 
-def _requests(chain: Chain, equipment: Equipment, features: Sequence[str]) -> list[dg.RunRequest]:
-    """One run for the features, at most once for each state of theirs: what cannot be made is not asked for again."""
-    experiment, asked = equipment.experiment, list(features[:FEATURES_PER_RUN])
-    if not asked:
-        return []
-    state = {
-        feature: [
-            entry.content_hash if entry else None
-            for step in chain
-            if step.per_feature
-            for entry in entries_of(chain, step, equipment, feature).values()
-        ]
-        for feature in asked
-    }
-    return [
-        dg.RunRequest(
-            run_key=hash_of(state),
-            job_name=choose_job_name(experiment),
-            run_config=choose_config(experiment, ",".join(asked)),
-            tags={"baez/because": "controls whose partner is labelled by now"},
-        )
+def _is_done(survey: DeepSurvey, step: Step, equipment: Equipment, feature: str) -> bool:
+    """Whether all tables of a feature are fresh that need not wait for another feature's."""
+    tables = units(step, equipment, [feature])
+    return all(survey.is_fresh((step, unit)) or survey.waits(step, unit) for unit in tables)
+
+
+def _to_request(
+    chain: Chain, equipment: Equipment, instance: dg.DagsterInstance, features: Collection[str]
+) -> dict[str, str]:
+    """Features with a control that can be made by now and was not asked for as they are; their states.
+
+    Returns:
+        At most one more than a look asks for, in the order of the partitions.
+    """
+    asked = _asked(chain, equipment, instance)
+    left = left_by_partners(chain, equipment, set(features) - asked)
+    return _states(chain, equipment, list(islice(left, REQUESTS_PER_LOOK * FEATURES_PER_RUN + 1)))
+
+
+def _asked(chain: Chain, equipment: Equipment, instance: dg.DagsterInstance) -> set[str]:
+    """Features that the sensor has asked for in a run, none of which has changed since, however it ended."""
+    experiment = equipment.experiment
+    ours = RunsFilter(job_name=choose_job_name(experiment), tags={SENSOR_NAME_TAG: _sensor_name(experiment)})
+    requests = [
+        (_features_asked_for(run), run.tags.get(RUN_KEY_TAG))
+        for run in instance.get_runs(filters=ours, limit=REQUESTS_REMEMBERED)
     ]
+    states = _states(chain, equipment, set().union(*(features for features, _ in requests)))
+    return set().union(*(features for features, key in requests if key == _run_key(features, states)))
+
+
+def _states(chain: Chain, equipment: Equipment, features: Collection[str]) -> dict[str, str]:
+    """Feature -> hash of what its tables hold, in the order given."""
+    found: dict[str, dict[str, str]] = {feature: {} for feature in features}
+    for step in chain:
+        if not (step.per_feature and found):
+            continue
+        for address, entry in equipment.store.entries(step.name).items():
+            if address.feature in found:
+                found[address.feature][address.path] = entry.content_hash
+    return {feature: hash_of(tables) for feature, tables in found.items()}
+
+
+def _requests(experiment: Experiment, states: Mapping[str, str]) -> Iterator[dg.RunRequest]:
+    """Runs for features, each at most once for each state of its features: what cannot be made is not asked again."""
+    for piece in chunks(list(states), FEATURES_PER_RUN):
+        yield dg.RunRequest(
+            run_key=_run_key(piece, states),
+            job_name=choose_job_name(experiment),
+            run_config=choose_config(experiment, ",".join(piece)),
+            # Behind what somebody asks for meanwhile.
+            tags={"baez/because": "controls whose partner is labelled by now", PRIORITY_TAG: "-1"},
+        )
+
+
+def _run_key(features: Collection[str], states: Mapping[str, str]) -> str:
+    return hash_of({feature: states[feature] for feature in features})
+
+
+def _features_asked_for(run: dg.DagsterRun) -> set[str]:
+    configured: Mapping[str, Any] = dict(run.run_config)
+    # Executed again by somebody, a request may be about anything.
+    said = (op.get("config", {}).get("features", "") for op in configured.get("ops", {}).values())
+    return set(",".join(said).split(","))
+
+
+def _sensor_name(experiment: Experiment) -> str:
+    return f"{experiment.name}_converge"
 
 
 def _at_work(instance: dg.DagsterInstance, experiment: str, kept: Sequence[str]) -> set[str] | None:

@@ -1,16 +1,21 @@
 """Ctrl-C at a terminal on which `baez run` works: a sentence, whatever it is doing."""
 
+import contextlib
 import os
 import pty
 import select
+import signal
 import sys
 import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import raise_execution_interrupts
 
-from baez_pipeline.orchestration.runs import open_instance
+from baez_pipeline.equipment import Equipment
+from baez_pipeline.experiment import load_experiment
+from baez_pipeline.orchestration.runs import Stopped, open_instance, run_chain
 from baez_pipeline_tests.local_services import KEY, local_services
 from baez_pipeline_tests.orchestration.test_article import KILLED, distinct_labels
 
@@ -33,6 +38,23 @@ def test_no_process_of_dagsters_is_beside_a_run_to_print_its_traceback(tmp_path,
     before = children()
     with open_instance() as instance:
         assert family.execute_in_process(instance=instance).output_for_node("children") == before
+
+
+@pytest.mark.parametrize("whose", [contextlib.nullcontext, raise_execution_interrupts], ids=["a terminal", "an op"])
+def test_a_run_that_is_stopped_while_it_is_begun_is_over(whose, tmp_path, monkeypatch):
+    """Within an op, as that of the job `choose`, Dagster makes an error of its own of Ctrl-C and Terminate."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        add_run = instance.run_storage.add_run
+
+        def add_and_stop(run):
+            added = add_run(run)
+            os.kill(os.getpid(), signal.SIGINT)
+            return added
+
+        monkeypatch.setattr(instance.run_storage, "add_run", add_and_stop)
+        with whose(), pytest.raises(Stopped):
+            run_chain(Equipment(load_experiment("smollm2"), str(tmp_path)), instance=instance)
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
 
 
 MOMENTS = {

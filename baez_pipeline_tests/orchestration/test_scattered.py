@@ -11,7 +11,7 @@ from baez_pipeline.equipment import Equipment
 from baez_pipeline.orchestration.build import definitions_of
 from baez_pipeline.orchestration.choose import choose_config, choose_job_name
 from baez_pipeline.orchestration.partitions import register
-from baez_pipeline.orchestration.runs import ASKED_BY, Unfinished, run_chain
+from baez_pipeline.orchestration.runs import ASKED_BY, RunFailed, Unfinished, run_chain
 from baez_pipeline.orchestration.selection import run_tags
 from baez_pipeline.steps import build_chain, run_step
 from baez_pipeline.store import Address
@@ -100,6 +100,19 @@ def test_controls_whose_partner_is_in_a_later_run_are_made_after_it(scattered):
     partners = build_chain(equipment.experiment).roster(equipment).partners
     assert stored(equipment, SCORES) == {each for each in others if left_out not in partners[each]}
     assert shown(instance, equipment, "labels_baez") == dict.fromkeys(others, "MATERIALIZED")
+
+
+def test_what_failed_under_a_prompt_that_was_taken_back_is_shown_as_made_by_the_next_run(scattered, monkeypatch):
+    equipment, instance, chosen = scattered
+    labeling = with_changes(equipment.experiment.labeling, maximum_words=9)
+    changed = Equipment(with_changes(equipment.experiment, labeling=labeling), equipment.data)
+    with monkeypatch.context() as environment, pytest.raises(RunFailed, match="401"):
+        environment.setenv("OPENROUTER_API_KEY", "of-nobody")
+        run_chain(changed, features=",".join(chosen), instance=instance)
+    assert {shown(instance, equipment, "labels_baez")[each] for each in chosen} == {"FAILED"}
+    with pytest.raises(Unfinished):
+        run_chain(equipment, features=",".join(chosen), instance=instance)
+    assert {shown(instance, equipment, "labels_baez")[each] for each in chosen} == {"MATERIALIZED"}
 
 
 def test_the_launchpad_takes_what_the_command_takes(scattered):
