@@ -169,9 +169,8 @@ def _compare(instance: dg.DagsterInstance, equipment: Equipment) -> None:
             states = Counter(found.state for found in standings)
             shown = Counter(statuses(instance, equipment.experiment, step, kept).values())
             rest = "".join(f", {count} {state}" for state, count in states.items() if state is not State.FRESH)
-            _say(
-                f"{step.name}: {states[State.FRESH]} tables fresh{rest}; shown as made {shown[MATERIALIZED]} of {len(kept)}"
-            )
+            made = f"shown as made {shown[MATERIALIZED]} of {len(kept)}"
+            _say(f"{step.name}: {states[State.FRESH]} tables fresh{rest}; {made}")
 
 
 def _each_minute(is_over: Any) -> Iterator[float]:
