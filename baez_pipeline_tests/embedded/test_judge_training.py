@@ -100,6 +100,7 @@ def test_a_step_depends_on_its_number_alone(words):
         assert torch.equal(one_tensor, other)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_the_adapter_reads_back_the_same(words, tmp_path):
     model, tokenizer = load_smollm2()
     shape = JudgeShape(blocks=1, rank=2, dimensions=16, hidden=16)
