@@ -101,11 +101,12 @@ def _measured(features: int, storage: str) -> dict[str, Any]:
         run_chain(equipment, instance=instance)
         again = time.monotonic()
         run_chain(equipment, instance=instance)
+        over = time.monotonic()
         rows = _rows(chain, equipment, instance)
         for row in rows:
             row |= {"features": features, "storage": storage, "bare": f"{bare:.2f}", "load": f"{load:.1f}"}
         note = (
-            f"{again - begun:.0f} s in all, again with everything fresh {time.monotonic() - again:.0f} s; "
+            f"{again - begun:.0f} s in all, again with everything fresh {over - again:.0f} s; "
             f"tables {_size(folder / 'data')}; Dagster's {_dagster_size(instance, server is not None)}; "
             f"memory of the process {_peak_mebibytes():,.0f} MiB at most, {before:,.0f} before the chain"
         )
