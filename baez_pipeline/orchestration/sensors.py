@@ -97,15 +97,12 @@ def _to_report(
         parts = set(step.parts(equipment))
         stored = {address.feature for address in equipment.store.entries(step.name) if address.part in parts}
         shown = statuses(instance, equipment.experiment, step, features)
-        for feature in features:
-            if feature not in stored:
-                continue
+        for feature in (each for each in features if each in stored):
             failed = shown[feature] is AssetPartitionStatus.FAILED
             # A failed one stays red until nothing is left to do for it.
-            if (failed and _is_done(survey, step, equipment, feature)) or shown[feature] is None:
-                event = materialization(chain, step, equipment, feature)
-                if event:
-                    yield event
+            wanted = _is_done(survey, step, equipment, feature) if failed else shown[feature] is None
+            if wanted and (event := materialization(chain, step, equipment, feature)):
+                yield event
 
 
 def _is_done(survey: DeepSurvey, step: Step, equipment: Equipment, feature: str) -> bool:
