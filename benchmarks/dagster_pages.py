@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from baez_pipeline.experiment import Experiment, load_experiment
-from baez_pipeline.orchestration.assets import asset_key
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.partitions import register
 from baez_pipeline.steps import build_chain
 from baez_pipeline_tests.postgres_server import postgres

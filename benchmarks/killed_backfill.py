@@ -29,10 +29,10 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 from rich.console import Console
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.orchestration.assets import asset_key
 from baez_pipeline.orchestration.dead_runs import WORKER_TAG
 from baez_pipeline.orchestration.events import statuses
 from baez_pipeline.orchestration.jobs import job_name
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.runs import OUR_SETTINGS
 from baez_pipeline.steps import State, build_chain
 from baez_pipeline_tests.dagster_ui import DagsterUi, until

@@ -14,6 +14,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.steps import Chain, Step
 from baez_pipeline.steps.checks import (
@@ -204,4 +205,4 @@ def _severity(found: Found) -> dg.AssetCheckSeverity:
 
 
 def _key(equipment: Equipment, step: Step) -> dg.AssetKey:
-    return dg.AssetKey([equipment.experiment.name, step.name])
+    return asset_key(equipment.experiment, step.name)

@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 
 from baez_pipeline.equipment import Equipment
-from baez_pipeline.experiment import Experiment
 from baez_pipeline.orchestration import dead_runs
 from baez_pipeline.orchestration.asset_checks import check_specs, evaluations
 from baez_pipeline.orchestration.events import (
@@ -26,6 +25,7 @@ from baez_pipeline.orchestration.events import (
     upstream_of,
 )
 from baez_pipeline.orchestration.failures import FIRST_WAIT_SECONDS, what_follows
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.metadata import column_schema, table_metadata
 from baez_pipeline.orchestration.partitions import feature_partitions, register
 from baez_pipeline.orchestration.pools import pool_of
@@ -54,11 +54,6 @@ def build_assets(
         first_wait: seconds before an op that a silent service has stopped is tried again.
     """
     return [_assets(chain, family, steps, equipment, first_wait) for family, steps in families(chain).items()]
-
-
-def asset_key(experiment: Experiment, step: str) -> dg.AssetKey:
-    """The key of a step's asset: prefixed, so that several experiments share one Dagster instance."""
-    return dg.AssetKey([experiment.name, step])
 
 
 def _assets(

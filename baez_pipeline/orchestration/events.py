@@ -31,6 +31,7 @@ from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import Experiment
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.metadata import feature_metadata
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.steps import Chain, Step
@@ -133,7 +134,7 @@ class Recorder:
         self.n_finished += len(there)
 
     def _key(self, step: Step) -> dg.AssetKey:
-        return dg.AssetKey([self._equipment.experiment.name, step.name])
+        return asset_key(self._equipment.experiment, step.name)
 
 
 def statuses(
@@ -144,7 +145,7 @@ def statuses(
     That a partition was made once is not what is shown: where a later run planned it and failed, it is red.
     """
     shown = instance.get_status_by_partition(
-        dg.AssetKey([experiment.name, step.name]), list(features), feature_partitions(experiment.name)
+        asset_key(experiment, step.name), list(features), feature_partitions(experiment.name)
     )
     return shown or dict.fromkeys(features)
 
@@ -179,7 +180,7 @@ def materialization(
     if cost is not None:
         metadata["usd_so_far"] = round(cost.get(feature, 0.0), 6)
     return dg.AssetMaterialization(
-        dg.AssetKey([equipment.experiment.name, step.name]),
+        asset_key(equipment.experiment, step.name),
         partition=feature,
         metadata=metadata,
         tags={
@@ -198,7 +199,7 @@ def _input_versions(
     for name in upstream_of(step, equipment):
         read = chain[name]
         entries = entries_of(chain, read, equipment, feature if read.per_feature else None)
-        key = dg.AssetKey([equipment.experiment.name, name])
+        key = asset_key(equipment.experiment, name)
         versions[get_input_data_version_tag(key)] = data_version(entries.values())
         versions[get_input_event_pointer_tag(key)] = str(made_after or NULL_EVENT_POINTER)
     return versions

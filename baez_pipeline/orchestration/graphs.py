@@ -19,6 +19,7 @@ from baez_pipeline.graphs.earlier_labels import read_to_label
 from baez_pipeline.graphs.reading import parse_graph
 from baez_pipeline.graphs.writing import graph_file, labels_file, labels_said
 from baez_pipeline.orchestration import dead_runs
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.metadata import column_schema, table_metadata
 from baez_pipeline.steps.graphs import fingerprint_of, label_with
 from baez_pipeline.store import Address, Entry, Store
@@ -68,7 +69,7 @@ def build_graph_asset(equipment: Equipment) -> dg.AssetsDefinition:
     experiment = equipment.experiment
 
     @dg.asset(
-        key=dg.AssetKey([experiment.name, ASSET]),
+        key=asset_key(experiment, ASSET),
         description="An attribution graph with its features labelled by tier; what each label rests on, one row per "
         "feature node.",
         partitions_def=graph_partitions(experiment.name),

@@ -9,6 +9,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.experiment import Experiment
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.steps import Chain
 
@@ -70,7 +71,7 @@ def build_jobs(chain: Chain, equipment: Equipment) -> list[UnresolvedAssetJobDef
     return [
         dg.define_asset_job(
             job_name(experiment, phase),
-            selection=dg.AssetSelection.assets(*(dg.AssetKey([experiment.name, name]) for name in names)),
+            selection=dg.AssetSelection.assets(*(asset_key(experiment, name) for name in names)),
             partitions_def=feature_partitions(experiment.name) if is_per_feature(phase) else None,
             description=_DESCRIPTIONS[phase],
         )

@@ -14,10 +14,11 @@ import dagster as dg
 from baez_pipeline.equipment import Equipment
 from baez_pipeline.errors import BaezError, TableError
 from baez_pipeline.orchestration import dead_runs
-from baez_pipeline.orchestration.assets import asset_key, make_of_features
+from baez_pipeline.orchestration.assets import make_of_features
 from baez_pipeline.orchestration.events import code_version
 from baez_pipeline.orchestration.failures import FIRST_WAIT_SECONDS
 from baez_pipeline.orchestration.jobs import job_name
+from baez_pipeline.orchestration.keys import asset_key
 from baez_pipeline.orchestration.metadata import column_schema, markdown_table
 from baez_pipeline.orchestration.partitions import feature_partitions
 from baez_pipeline.orchestration.pools import pool_of
